@@ -1,0 +1,143 @@
+"""The values that cross the event store's port: frozen, in bytes and identifiers, free of meaning.
+
+Names of categories and event types are text here and interned numbers in the database; payloads are
+bytes that the store never opens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from uuid_utils.compat import uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+ANY_VERSION: Final = -1
+NO_STREAM: Final = 0
+
+EVENTS_PER_APPEND_MAX: Final = 1_000
+PAYLOAD_BYTES_MAX: Final = 1_048_576
+
+LEDGER_LANE: Final = 0
+PULSE_LANE: Final = -1
+
+
+def new_event_id() -> UUID:
+    """Return a fresh UUIDv7: unique, and near its neighbours in every index."""
+    return uuid7()
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to append.
+
+    Shape: `event_type` 1 to 100 characters; `payload` at most 1 MiB; `trace_parent` a W3C header or
+    empty; `actor` at most 200 characters.
+    """
+
+    event_type: str
+    payload: bytes
+    event_id: UUID = field(default_factory=new_event_id)
+    schema_version: int = 1
+    correlation_id: UUID | None = None
+    causation_id: UUID | None = None
+    trace_parent: str = ""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAppend:
+    """Events for one stream, on condition that it is at `expected_version`.
+
+    Shape: `expected_version` is ANY_VERSION, NO_STREAM, or the exact version found; at least one event.
+    """
+
+    stream_id: UUID
+    category: str
+    tenant: UUID
+    events: Sequence[NewEvent]
+    expected_version: int = ANY_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the log: in which lane, and how far. Compared within one lane only."""
+
+    lane: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an append went.
+
+    Shape: `versions` holds the version of each stream after it, in the order of the request;
+    `duplicate` is True when the same event ids had been appended before, and this is the first answer.
+    """
+
+    versions: Sequence[int]
+    position: Position
+    recorded_at: datetime
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as the log holds it. `hash` chains it to the event before it; empty in the pulse lane."""
+
+    position: Position
+    stream_id: UUID
+    category: str
+    version: int
+    event_id: UUID
+    event_type: str
+    schema_version: int
+    payload: bytes
+    tenant: UUID
+    correlation_id: UUID | None
+    causation_id: UUID | None
+    trace_parent: str
+    actor: str
+    recorded_at: datetime
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which events a reader wants; empty means all of them."""
+
+    categories: frozenset[str] = frozenset()
+    event_types: frozenset[str] = frozenset()
+    tenant: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events in log order, and how far the log was looked at: `scanned` may lie beyond the last of them."""
+
+    events: Sequence[StoredEvent]
+    scanned: Position
+
+
+class Defect(Enum):
+    """What a verifier found that does not fit."""
+
+    GAP = "gap"
+    HASH = "hash"
+    ORDER = "order"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The result of recomputing the chain; `first_bad` and `defect` are None when it is intact."""
+
+    events_count: int
+    end: Position
+    end_recorded_at: datetime | None
+    first_bad: Position | None = None
+    defect: Defect | None = None
