@@ -1,0 +1,1 @@
+"""Stand-in web directories: a real web server that counts what it accepted, in its own storage."""
