@@ -48,9 +48,7 @@ class EventStore(Protocol):
         """
         ...
 
-    async def read_all(
-        self, after: Position, *, limit: int = 1_000, only: Filter = EVERYTHING
-    ) -> Page:
+    async def read_all(self, after: Position, *, limit: int = 1_000, only: Filter = EVERYTHING) -> Page:
         """Return what follows `after` in its lane, at most `limit` events, and how far was looked.
 
         Errors: StoreUnavailable.
