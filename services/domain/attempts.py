@@ -108,14 +108,14 @@ def _dispatched_as(state: Submission, dispatch_id: str) -> bool:
     return state.state == job_pb2.SUBMISSION_STATE_DISPATCHED and state.dispatch_id == dispatch_id
 
 
-def permit(state: Submission, claim_version: int, expires_at: datetime) -> Sequence[Message] | None:
+def permit(state: Submission, claim_version: int, valid: timedelta) -> Sequence[Message] | None:
     """Write the intent to click down, once per attempt, and only ahead of a submit."""
     claimed = state.state == job_pb2.SUBMISSION_STATE_CLAIMED and state.held_by(claim_version)
     if not claimed or state.purpose != job_pb2.ATTEMPT_PURPOSE_SUBMIT:
         return None
     return [
         facts.SubmitPermitted(
-            attempt=state.attempt, claim_version=claim_version, expire_time=timestamp(expires_at)
+            attempt=state.attempt, claim_version=claim_version, valid_duration=duration(valid)
         ),
     ]
 

@@ -177,12 +177,12 @@ def _claimed(state: Submission, event: Message, version: int, _at: datetime) -> 
     )
 
 
-def _permitted(state: Submission, event: Message, _version: int, _at: datetime) -> Submission:
+def _permitted(state: Submission, event: Message, _version: int, at: datetime) -> Submission:
     fact = cast("facts.SubmitPermitted", event)
     return replace(
         state,
         state=job_pb2.SUBMISSION_STATE_PERMITTED,
-        permit_expires_at=instant(fact.expire_time),
+        permit_expires_at=at + fact.valid_duration.ToTimedelta(),
         verifications_used=0,
     )
 

@@ -28,17 +28,17 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.directorybolt/event/v1/submission_events.proto\x12\x16\x64irectorybolt.event.v1\x1a+directorybolt/event/v1/profile_events.proto\x1a\x1e\x64irectorybolt/job/v1/job.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x01\n\x08\x45vidence\x12\x10\n\x08proof_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x13\n\x0bhttp_status\x18\x03 \x01(\x05\x12\x0f\n\x07signals\x18\x04 \x03(\t\x12\x12\n\nconfidence\x18\x05 \x01(\x01\x12/\n\x07\x64\x65tails\x18\x06 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"e\n\x0f\x45videnceDetails\x12\x11\n\tfinal_url\x18\x01 \x01(\t\x12\x13\n\x0blisting_url\x18\x02 \x01(\t\x12\x14\n\x0cmatched_text\x18\x03 \x01(\t\x12\x14\n\x0c\x66ield_errors\x18\x04 \x03(\t\"\xf0\x01\n\x13SubmissionRequested\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x12\n\nprofile_id\x18\x03 \x01(\t\x12\x17\n\x0fprofile_version\x18\x04 \x01(\x05\x12\x14\n\x0c\x64irectory_id\x18\x05 \x01(\t\x12\x12\n\ngeneration\x18\x06 \x01(\x05\x12\x0e\n\x06job_id\x18\x07 \x01(\t\x12\x30\n\x08priority\x18\x08 \x01(\x0e\x32\x1e.directorybolt.job.v1.Priority\x12\x14\n\x0c\x61ttempts_max\x18\t \x01(\x05\"T\n\x10SubmissionJoined\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x30\n\x08priority\x18\x02 \x01(\x0e\x32\x1e.directorybolt.job.v1.Priority\"q\n\x14SubmissionDispatched\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x35\n\x07purpose\x18\x03 \x01(\x0e\x32$.directorybolt.job.v1.AttemptPurpose\"w\n\x12SubmissionDeferred\x12,\n\x08\x64ue_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x06reason\x18\x02 \x01(\x0e\x32#.directorybolt.event.v1.DeferReason\"\xb6\x01\n\x11SubmissionClaimed\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x35\n\x07purpose\x18\x03 \x01(\x0e\x32$.directorybolt.job.v1.AttemptPurpose\x12\x31\n\x0elease_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x64ispatch_id\x18\x05 \x01(\t\"\x8e\x01\n\nFormFilled\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\x12\x18\n\x10\x63ontrols_skipped\x18\x04 \x01(\x05\x12\x16\n\x0e\x63onfidence_min\x18\x05 \x01(\x01\x12\x16\n\x0e\x66orm_signature\x18\x06 \x01(\t\"j\n\x0fSubmitPermitted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"n\n\x10SubmissionListed\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"u\n\x17SubmissionPendingReview\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"{\n\x1dSubmissionPendingConfirmation\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"u\n\x17SubmissionAlreadyListed\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"\xa5\x01\n\x14SubmissionNeedsHuman\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x31\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32\".directorybolt.event.v1.HumanCause\x12\x32\n\x08\x65vidence\x18\x04 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"o\n\x11SubmissionRefused\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"\xe0\x01\n\rAttemptFailed\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x35\n\x0b\x65rror_class\x18\x03 \x01(\x0e\x32 .directorybolt.job.v1.ErrorClass\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12.\n\x0bretry_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x08\x65vidence\x18\x06 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"\x8c\x01\n\x0eRetryScheduled\x12,\n\x08\x64ue_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rattempts_used\x18\x02 \x01(\x05\x12\x35\n\x0b\x65rror_class\x18\x03 \x01(\x0e\x32 .directorybolt.job.v1.ErrorClass\"t\n\x16SubmissionDeadLettered\x12\x15\n\rattempts_used\x18\x01 \x01(\x05\x12\x35\n\x0b\x65rror_class\x18\x02 \x01(\x0e\x32 .directorybolt.job.v1.ErrorClass\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\"$\n\x12SubmissionRedriven\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xb0\x01\n\x13SubmissionUncertain\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12/\n\x0bverify_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x08\x65vidence\x18\x05 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"k\n\rAbsenceProven\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"\x8f\x01\n\x0bLeaseReaped\x12\x15\n\rclaim_version\x18\x01 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x32\n\x0fsilent_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tpermitted\x18\x05 \x01(\x08\"P\n\rAttemptFenced\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x15\n\rfound_version\x18\x03 \x01(\x05\"%\n\x13SubmissionCancelled\x12\x0e\n\x06job_id\x18\x01 \x01(\t*\x9a\x01\n\x0b\x44\x65\x66\x65rReason\x12\x1c\n\x18\x44\x45\x46\x45R_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45\x46\x45R_REASON_SLOTS_TAKEN\x10\x01\x12\x14\n\x10\x44\x45\x46\x45R_REASON_GAP\x10\x02\x12\x19\n\x15\x44\x45\x46\x45R_REASON_DRAINING\x10\x03\x12\x1e\n\x1a\x44\x45\x46\x45R_REASON_DISPATCH_LOST\x10\x04*\xb9\x01\n\nHumanCause\x12\x1b\n\x17HUMAN_CAUSE_UNSPECIFIED\x10\x00\x12\x17\n\x13HUMAN_CAUSE_CAPTCHA\x10\x01\x12\x15\n\x11HUMAN_CAUSE_LOGIN\x10\x02\x12\x1c\n\x18HUMAN_CAUSE_FORM_UNCLEAR\x10\x03\x12\x1c\n\x18HUMAN_CAUSE_UNVERIFIABLE\x10\x04\x12\"\n\x1eHUMAN_CAUSE_PROFILE_INCOMPLETE\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.directorybolt/event/v1/submission_events.proto\x12\x16\x64irectorybolt.event.v1\x1a+directorybolt/event/v1/profile_events.proto\x1a\x1e\x64irectorybolt/job/v1/job.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x01\n\x08\x45vidence\x12\x10\n\x08proof_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x13\n\x0bhttp_status\x18\x03 \x01(\x05\x12\x0f\n\x07signals\x18\x04 \x03(\t\x12\x12\n\nconfidence\x18\x05 \x01(\x01\x12/\n\x07\x64\x65tails\x18\x06 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"e\n\x0f\x45videnceDetails\x12\x11\n\tfinal_url\x18\x01 \x01(\t\x12\x13\n\x0blisting_url\x18\x02 \x01(\t\x12\x14\n\x0cmatched_text\x18\x03 \x01(\t\x12\x14\n\x0c\x66ield_errors\x18\x04 \x03(\t\"\xf0\x01\n\x13SubmissionRequested\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x12\n\nprofile_id\x18\x03 \x01(\t\x12\x17\n\x0fprofile_version\x18\x04 \x01(\x05\x12\x14\n\x0c\x64irectory_id\x18\x05 \x01(\t\x12\x12\n\ngeneration\x18\x06 \x01(\x05\x12\x0e\n\x06job_id\x18\x07 \x01(\t\x12\x30\n\x08priority\x18\x08 \x01(\x0e\x32\x1e.directorybolt.job.v1.Priority\x12\x14\n\x0c\x61ttempts_max\x18\t \x01(\x05\"T\n\x10SubmissionJoined\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x30\n\x08priority\x18\x02 \x01(\x0e\x32\x1e.directorybolt.job.v1.Priority\"q\n\x14SubmissionDispatched\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x35\n\x07purpose\x18\x03 \x01(\x0e\x32$.directorybolt.job.v1.AttemptPurpose\"w\n\x12SubmissionDeferred\x12,\n\x08\x64ue_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x06reason\x18\x02 \x01(\x0e\x32#.directorybolt.event.v1.DeferReason\"\xb6\x01\n\x11SubmissionClaimed\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x35\n\x07purpose\x18\x03 \x01(\x0e\x32$.directorybolt.job.v1.AttemptPurpose\x12\x31\n\x0elease_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x64ispatch_id\x18\x05 \x01(\t\"\x8e\x01\n\nFormFilled\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\x12\x18\n\x10\x63ontrols_skipped\x18\x04 \x01(\x05\x12\x16\n\x0e\x63onfidence_min\x18\x05 \x01(\x01\x12\x16\n\x0e\x66orm_signature\x18\x06 \x01(\t\"l\n\x0fSubmitPermitted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x31\n\x0evalid_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"n\n\x10SubmissionListed\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"u\n\x17SubmissionPendingReview\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"{\n\x1dSubmissionPendingConfirmation\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"u\n\x17SubmissionAlreadyListed\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"\xa5\x01\n\x14SubmissionNeedsHuman\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x31\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32\".directorybolt.event.v1.HumanCause\x12\x32\n\x08\x65vidence\x18\x04 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"o\n\x11SubmissionRefused\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"\xe0\x01\n\rAttemptFailed\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x35\n\x0b\x65rror_class\x18\x03 \x01(\x0e\x32 .directorybolt.job.v1.ErrorClass\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12.\n\x0bretry_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x08\x65vidence\x18\x06 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"\x8c\x01\n\x0eRetryScheduled\x12,\n\x08\x64ue_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rattempts_used\x18\x02 \x01(\x05\x12\x35\n\x0b\x65rror_class\x18\x03 \x01(\x0e\x32 .directorybolt.job.v1.ErrorClass\"t\n\x16SubmissionDeadLettered\x12\x15\n\rattempts_used\x18\x01 \x01(\x05\x12\x35\n\x0b\x65rror_class\x18\x02 \x01(\x0e\x32 .directorybolt.job.v1.ErrorClass\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\"$\n\x12SubmissionRedriven\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xb0\x01\n\x13SubmissionUncertain\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12/\n\x0bverify_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x08\x65vidence\x18\x05 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"k\n\rAbsenceProven\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x32\n\x08\x65vidence\x18\x03 \x01(\x0b\x32 .directorybolt.event.v1.Evidence\"\x8f\x01\n\x0bLeaseReaped\x12\x15\n\rclaim_version\x18\x01 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x32\n\x0fsilent_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tpermitted\x18\x05 \x01(\x08\"P\n\rAttemptFenced\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x15\n\rfound_version\x18\x03 \x01(\x05\"%\n\x13SubmissionCancelled\x12\x0e\n\x06job_id\x18\x01 \x01(\t*\x9a\x01\n\x0b\x44\x65\x66\x65rReason\x12\x1c\n\x18\x44\x45\x46\x45R_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45\x46\x45R_REASON_SLOTS_TAKEN\x10\x01\x12\x14\n\x10\x44\x45\x46\x45R_REASON_GAP\x10\x02\x12\x19\n\x15\x44\x45\x46\x45R_REASON_DRAINING\x10\x03\x12\x1e\n\x1a\x44\x45\x46\x45R_REASON_DISPATCH_LOST\x10\x04*\xb9\x01\n\nHumanCause\x12\x1b\n\x17HUMAN_CAUSE_UNSPECIFIED\x10\x00\x12\x17\n\x13HUMAN_CAUSE_CAPTCHA\x10\x01\x12\x15\n\x11HUMAN_CAUSE_LOGIN\x10\x02\x12\x1c\n\x18HUMAN_CAUSE_FORM_UNCLEAR\x10\x03\x12\x1c\n\x18HUMAN_CAUSE_UNVERIFIABLE\x10\x04\x12\"\n\x1eHUMAN_CAUSE_PROFILE_INCOMPLETE\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'directorybolt.event.v1.submission_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEFERREASON']._serialized_start=3314
-  _globals['_DEFERREASON']._serialized_end=3468
-  _globals['_HUMANCAUSE']._serialized_start=3471
-  _globals['_HUMANCAUSE']._serialized_end=3656
+  _globals['_DEFERREASON']._serialized_start=3316
+  _globals['_DEFERREASON']._serialized_end=3470
+  _globals['_HUMANCAUSE']._serialized_start=3473
+  _globals['_HUMANCAUSE']._serialized_end=3658
   _globals['_EVIDENCE']._serialized_start=217
   _globals['_EVIDENCE']._serialized_end=368
   _globals['_EVIDENCEDETAILS']._serialized_start=370
@@ -56,35 +56,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FORMFILLED']._serialized_start=1224
   _globals['_FORMFILLED']._serialized_end=1366
   _globals['_SUBMITPERMITTED']._serialized_start=1368
-  _globals['_SUBMITPERMITTED']._serialized_end=1474
-  _globals['_SUBMISSIONLISTED']._serialized_start=1476
-  _globals['_SUBMISSIONLISTED']._serialized_end=1586
-  _globals['_SUBMISSIONPENDINGREVIEW']._serialized_start=1588
-  _globals['_SUBMISSIONPENDINGREVIEW']._serialized_end=1705
-  _globals['_SUBMISSIONPENDINGCONFIRMATION']._serialized_start=1707
-  _globals['_SUBMISSIONPENDINGCONFIRMATION']._serialized_end=1830
-  _globals['_SUBMISSIONALREADYLISTED']._serialized_start=1832
-  _globals['_SUBMISSIONALREADYLISTED']._serialized_end=1949
-  _globals['_SUBMISSIONNEEDSHUMAN']._serialized_start=1952
-  _globals['_SUBMISSIONNEEDSHUMAN']._serialized_end=2117
-  _globals['_SUBMISSIONREFUSED']._serialized_start=2119
-  _globals['_SUBMISSIONREFUSED']._serialized_end=2230
-  _globals['_ATTEMPTFAILED']._serialized_start=2233
-  _globals['_ATTEMPTFAILED']._serialized_end=2457
-  _globals['_RETRYSCHEDULED']._serialized_start=2460
-  _globals['_RETRYSCHEDULED']._serialized_end=2600
-  _globals['_SUBMISSIONDEADLETTERED']._serialized_start=2602
-  _globals['_SUBMISSIONDEADLETTERED']._serialized_end=2718
-  _globals['_SUBMISSIONREDRIVEN']._serialized_start=2720
-  _globals['_SUBMISSIONREDRIVEN']._serialized_end=2756
-  _globals['_SUBMISSIONUNCERTAIN']._serialized_start=2759
-  _globals['_SUBMISSIONUNCERTAIN']._serialized_end=2935
-  _globals['_ABSENCEPROVEN']._serialized_start=2937
-  _globals['_ABSENCEPROVEN']._serialized_end=3044
-  _globals['_LEASEREAPED']._serialized_start=3047
-  _globals['_LEASEREAPED']._serialized_end=3190
-  _globals['_ATTEMPTFENCED']._serialized_start=3192
-  _globals['_ATTEMPTFENCED']._serialized_end=3272
-  _globals['_SUBMISSIONCANCELLED']._serialized_start=3274
-  _globals['_SUBMISSIONCANCELLED']._serialized_end=3311
+  _globals['_SUBMITPERMITTED']._serialized_end=1476
+  _globals['_SUBMISSIONLISTED']._serialized_start=1478
+  _globals['_SUBMISSIONLISTED']._serialized_end=1588
+  _globals['_SUBMISSIONPENDINGREVIEW']._serialized_start=1590
+  _globals['_SUBMISSIONPENDINGREVIEW']._serialized_end=1707
+  _globals['_SUBMISSIONPENDINGCONFIRMATION']._serialized_start=1709
+  _globals['_SUBMISSIONPENDINGCONFIRMATION']._serialized_end=1832
+  _globals['_SUBMISSIONALREADYLISTED']._serialized_start=1834
+  _globals['_SUBMISSIONALREADYLISTED']._serialized_end=1951
+  _globals['_SUBMISSIONNEEDSHUMAN']._serialized_start=1954
+  _globals['_SUBMISSIONNEEDSHUMAN']._serialized_end=2119
+  _globals['_SUBMISSIONREFUSED']._serialized_start=2121
+  _globals['_SUBMISSIONREFUSED']._serialized_end=2232
+  _globals['_ATTEMPTFAILED']._serialized_start=2235
+  _globals['_ATTEMPTFAILED']._serialized_end=2459
+  _globals['_RETRYSCHEDULED']._serialized_start=2462
+  _globals['_RETRYSCHEDULED']._serialized_end=2602
+  _globals['_SUBMISSIONDEADLETTERED']._serialized_start=2604
+  _globals['_SUBMISSIONDEADLETTERED']._serialized_end=2720
+  _globals['_SUBMISSIONREDRIVEN']._serialized_start=2722
+  _globals['_SUBMISSIONREDRIVEN']._serialized_end=2758
+  _globals['_SUBMISSIONUNCERTAIN']._serialized_start=2761
+  _globals['_SUBMISSIONUNCERTAIN']._serialized_end=2937
+  _globals['_ABSENCEPROVEN']._serialized_start=2939
+  _globals['_ABSENCEPROVEN']._serialized_end=3046
+  _globals['_LEASEREAPED']._serialized_start=3049
+  _globals['_LEASEREAPED']._serialized_end=3192
+  _globals['_ATTEMPTFENCED']._serialized_start=3194
+  _globals['_ATTEMPTFENCED']._serialized_end=3274
+  _globals['_SUBMISSIONCANCELLED']._serialized_start=3276
+  _globals['_SUBMISSIONCANCELLED']._serialized_end=3313
 # @@protoc_insertion_point(module_scope)

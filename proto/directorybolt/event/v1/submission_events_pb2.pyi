@@ -399,31 +399,33 @@ Global___FormFilled: _TypeAlias = FormFilled  # noqa: Y015
 
 @_typing.final
 class SubmitPermitted(_message.Message):
-    """The write-ahead intent: from here until `expire_time` the browser may send the form, once."""
+    """The write-ahead intent: from its record time on, for so long, the browser may send the form, once.
+    A duration and not an instant, so that no process's clock can stretch it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ATTEMPT_FIELD_NUMBER: _builtins.int
     CLAIM_VERSION_FIELD_NUMBER: _builtins.int
-    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    VALID_DURATION_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """Number of the attempt."""
     claim_version: _builtins.int
     """The fence."""
     @_builtins.property
-    def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the request gate closes."""
+    def valid_duration(self) -> _duration_pb2.Duration:
+        """How long after the record time the request gate stays open at most."""
 
     def __init__(
         self,
         *,
         attempt: _builtins.int = ...,
         claim_version: _builtins.int = ...,
-        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        valid_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["valid_duration", b"valid_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "claim_version", b"claim_version", "expire_time", b"expire_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "claim_version", b"claim_version", "valid_duration", b"valid_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
