@@ -26,12 +26,15 @@ from psycopg import sql
 
 from stack.account import unprivileged_account
 from stack.errors import StartFailed
+from stack.last_rites import command_line
 from stack.postgres_binaries import find_binaries, major_version
 from stack.postgres_home import PostgresHome, short_temporary_root
 from stack.process import Command, Process
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from stack.guardian import Guardian
 
 SUPERUSER = "postgres"
 SETTINGS = {
@@ -58,13 +61,22 @@ class EmbeddedPostgres:
     """One cluster in one directory, run by this process."""
 
     def __init__(
-        self, directory: Path, *, binaries: Path | None = None, tcp: bool = False, throwaway: bool = False
+        self,
+        directory: Path,
+        *,
+        binaries: Path | None = None,
+        tcp: bool = False,
+        throwaway: bool = False,
+        log_path: Path | None = None,
+        guardian: Guardian | None = None,
     ) -> None:
         self.name = "postgres"
         self._account = unprivileged_account()
         self._home = PostgresHome(directory, self._account)
         self._asked_binaries = binaries
         self._throwaway = throwaway
+        self._log_path = log_path
+        self._guardian = guardian
         self._port = _free_port() if tcp else 5432
         self._tcp = tcp
         self._socket_directory: Path | None = None
@@ -99,7 +111,12 @@ class EmbeddedPostgres:
     @property
     def log_path(self) -> Path:
         """What Postgres says."""
-        return self._home.log
+        return self._log_path or self._home.log
+
+    @property
+    def started(self) -> bool:
+        """True from the first start to the stop."""
+        return self._socket_directory is not None
 
     def conninfo(self, database: str = "postgres", *, user: str = SUPERUSER) -> str:
         """Return the URL of a database, for psycopg and for DATABASE_URL.
@@ -124,7 +141,7 @@ class EmbeddedPostgres:
             if not self._home.initialized:
                 await self._initialize()
             if self._socket_directory is None:
-                self._socket_directory = self._home.make_socket_directory()
+                self._socket_directory = self._make_socket_directory()
             await self._run()
         except BaseException:
             await self.stop()
@@ -167,6 +184,12 @@ class EmbeddedPostgres:
         await self._execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.conninfo(name)
 
+    async def ensure_database(self, name: str) -> str:
+        """Make a database unless there is one of that name; returns its URL."""
+        with contextlib.suppress(psycopg.errors.DuplicateDatabase):
+            await self.create_database(name)
+        return self.conninfo(name)
+
     async def clone_database(self, template: str) -> str:
         """Copy a database that nobody is connected to, under a name of its own; returns the copy's URL."""
         return await self.create_database(f"{template[:40]}_{secrets.token_hex(6)}", template=template)
@@ -198,7 +221,7 @@ class EmbeddedPostgres:
         flags += _locale_flags(await major_version(self._binaries))
         if self._throwaway:
             flags.append("--no-sync")
-        initdb = Process(self._command("initdb", *flags))
+        initdb = Process(self._command("initdb", *flags), self._guardian)
         await initdb.start()
         if await initdb.wait() != 0:
             raise StartFailed("initdb could not make the database cluster", initdb.log_tail())
@@ -207,7 +230,7 @@ class EmbeddedPostgres:
         """Run the postmaster; one that ends over a dead predecessor's shared memory is run again."""
         patience = asyncio.get_running_loop().time() + RELEASED_WITHIN_SECONDS
         while True:
-            self._process = Process(self._command("postgres", *self._settings()))
+            self._process = Process(self._command("postgres", *self._settings()), self._guardian)
             await self._process.start()
             if await self._ready(self._process):
                 return
@@ -233,6 +256,12 @@ class EmbeddedPostgres:
         await process.wait()
         return False
 
+    def _make_socket_directory(self) -> Path:
+        made = self._home.make_socket_directory()
+        if self._guardian:
+            self._guardian.remove_directory(made)
+        return made
+
     def _settings(self) -> list[str]:
         address = {
             "listen_addresses": "127.0.0.1" if self._tcp else "",
@@ -245,7 +274,7 @@ class EmbeddedPostgres:
         return Command(
             name=self.name,
             argv=(str(self._binaries / program), "-D", str(self._home.data), *flags),
-            log_path=self._home.log,
+            log_path=self.log_path,
             environment={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
             account=self._account,
             stop_signal=signal.SIGINT,
@@ -280,10 +309,9 @@ def _postmaster_pid(data: Path) -> int | None:
     """Return the pid in postmaster.pid when a Postgres has it, and not whoever got the number later."""
     try:
         pid = int((data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
-        words = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ValueError, IndexError):
         return None
-    return pid if b"postgres" in words else None
+    return pid if "postgres" in command_line(pid) else None
 
 
 def _locale_flags(major: int) -> list[str]:

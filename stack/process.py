@@ -1,7 +1,8 @@
-"""One child process: its own session, its log file, a parent-death signal, and a lifeline.
+"""One child process: its own session, its log file, a parent-death signal, a lifeline and a mark.
 
 The lifeline is a pipe whose write end only this process holds: it closes when we die, however we die, on
-every system; the parent-death signal does the same on Linux for programs that do not watch the pipe.
+every system; the parent-death signal does the same on Linux for programs that do not watch the pipe. The
+mark is an environment variable that grandchildren inherit, so that a browser which left the group is found.
 Start processes from the main thread: Linux sends the death signal when the starting *thread* ends.
 """
 
@@ -10,21 +11,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stack.last_rites import MARK_VARIABLE, SWEEPS_MAX, end_marked
+from stack.lifeline import LIFELINE_VARIABLE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stack.account import Account
+    from stack.guardian import Guardian
 
 LAUNCHER = Path(__file__).with_name("launch.py")
-LIFELINE_VARIABLE = "DIRECTORYBOLT_LIFELINE_FD"
 LOG_TAIL_LINES = 30
 LOG_TAIL_BYTES = 16_384
+SWEEP_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +41,7 @@ class Command:
     argv: tuple[str, ...]
     log_path: Path
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    #: The directory it runs in; "/" keeps no disk busy and says nothing about us.
+    #: The directory it runs in; "/" keeps no disk busy and imports nothing by accident.
     directory: Path = Path("/")
     #: Who it runs as; None is ourselves.
     account: Account | None = None
@@ -46,10 +52,12 @@ class Command:
 
 
 class Process:
-    """A started command."""
+    """A command that runs once."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, guardian: Guardian | None = None) -> None:
         self.command = command
+        self._guardian = guardian
+        self._mark = guardian.next_mark() if guardian else secrets.token_hex(8)
         self._child: asyncio.subprocess.Process | None = None
         self._lifeline: int | None = None
         self._log_start = 0
@@ -58,11 +66,6 @@ class Process:
     def pid(self) -> int:
         """Process id, and id of its session and group. Errors: RuntimeError before start."""
         return self._started().pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it runs; minus the signal's number when a signal ended it."""
-        return self._child.returncode if self._child else None
 
     @property
     def running(self) -> bool:
@@ -79,7 +82,11 @@ class Process:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**self.command.environment, LIFELINE_VARIABLE: str(reading)},
+                env={
+                    **self.command.environment,
+                    LIFELINE_VARIABLE: str(reading),
+                    MARK_VARIABLE: self._mark,
+                },
                 cwd=self.command.directory,
                 start_new_session=True,
                 pass_fds=(reading,),
@@ -87,6 +94,8 @@ class Process:
         finally:
             os.close(log)
             os.close(reading)
+        if self._guardian:
+            self._guardian.hold(self.pid, self.command.stop_signal)
 
     def _launcher(self) -> tuple[str, ...]:
         account = self.command.account
@@ -101,13 +110,24 @@ class Process:
         return log
 
     async def wait(self) -> int:
-        """Return the exit code when the process has ended."""
+        """Return the exit code when the process and its descendants have ended.
+
+        Shape: minus the signal's number when a signal ended it.
+        """
         code = await self._started().wait()
-        self._drop_lifeline()
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+            if self._guardian:
+                self._guardian.release(self.pid)
+        for _ in range(SWEEPS_MAX):
+            if not end_marked(self._mark):
+                break
+            await asyncio.sleep(SWEEP_SECONDS)
         return code
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the whole process group; none is left is no error."""
+        """Send a signal to the whole process group; that nobody is left is no error."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
@@ -117,9 +137,11 @@ class Process:
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 child.send_signal(self.command.stop_signal)
+            self.send(signal.SIGCONT)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(child.wait(), self.command.grace_seconds)
-        self.send(signal.SIGKILL)
+        if self.running:
+            self.send(signal.SIGKILL)
         return await self.wait()
 
     def output(self) -> str:
@@ -137,8 +159,3 @@ class Process:
         if self._child is None:
             raise RuntimeError(f"{self.command.name} was never started")
         return self._child
-
-    def _drop_lifeline(self) -> None:
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None

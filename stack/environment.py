@@ -1,0 +1,91 @@
+"""The environment that each process of the mesh is told: settings travel as variables, never as arguments."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from stack.state import StateDirectory
+
+SERVICES = ("intake", "scheduler", "submitter", "monitor")
+LOOPBACK = "127.0.0.1"
+#: A developer's own AWS login must not leak into an embedded stack, nor Python paths into any.
+WITHHELD = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PYTHONPATH", "PYTHONHOME")
+KEYS = ("staff_key", "service_key", "token_key", "master_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One process of a service."""
+
+    name: str
+    service: str
+    grpc_port: int
+    health_port: int
+
+    @property
+    def address(self) -> str:
+        """Where its RPCs answer, as host:port."""
+        return f"{LOOPBACK}:{self.grpc_port}"
+
+    @property
+    def health_address(self) -> str:
+        """Where its grpc.health.v1 answers in plaintext."""
+        return f"{LOOPBACK}:{self.health_port}"
+
+    def environment(self) -> dict[str, str]:
+        """Return what only this process is told."""
+        own = {
+            "DIRECTORYBOLT_GRPC_PORT": str(self.grpc_port),
+            "DIRECTORYBOLT_HEALTH_PORT": str(self.health_port),
+        }
+        if self.service == "submitter":
+            own["DIRECTORYBOLT_WORKER_ID"] = self.name
+        return own
+
+
+def replica_names(submitters: int) -> list[tuple[str, str]]:
+    """Return (process name, service) of every process, submitters numbered from 1."""
+    workers = [(f"submitter-{number}", "submitter") for number in range(1, submitters + 1)]
+    return [("intake", "intake"), ("scheduler", "scheduler"), *workers, ("monitor", "monitor")]
+
+
+def inherited() -> dict[str, str]:
+    """Return our own environment without what must not reach a child."""
+    kept = {name: value for name, value in os.environ.items() if name not in WITHHELD}
+    for name in ("NO_PROXY", "no_proxy"):
+        kept[name] = ",".join(filter(None, (kept.get(name), LOOPBACK, "localhost")))
+    return kept
+
+
+def service_addresses(replicas: list[Replica]) -> dict[str, str]:
+    """Return DIRECTORYBOLT_<SERVICE>_ADDRESS of each service: its first process."""
+    first: dict[str, str] = {}
+    for replica in replicas:
+        first.setdefault(f"DIRECTORYBOLT_{replica.service.upper()}_ADDRESS", replica.address)
+    return first
+
+
+def key_files(state: StateDirectory) -> dict[str, str]:
+    """Return DIRECTORYBOLT_<KEY>_FILE of each generated key."""
+    return {f"DIRECTORYBOLT_{name.upper()}_FILE": str(state.key_file(name)) for name in KEYS}
+
+
+def shared(
+    database_url: str, queue: Mapping[str, str], evidence: Path, sandbox_origin: str | None
+) -> dict[str, str]:
+    """Return what every service is told, apart from addresses and keys."""
+    told = {
+        "DATABASE_URL": database_url,
+        "DIRECTORYBOLT_BIND": LOOPBACK,
+        "DIRECTORYBOLT_EVIDENCE_DIR": str(evidence),
+        **queue,
+    }
+    if sandbox_origin:
+        told["DIRECTORYBOLT_PRIVATE_ORIGINS"] = sandbox_origin
+    return told
