@@ -10,7 +10,6 @@ Source: AIP-158 ("base64 alone is not sufficient").
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import secrets
@@ -92,7 +91,7 @@ class TokenSealer:
     def _seal(self, plain: bytes, purpose: bytes) -> str:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, plain, purpose)
-        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        return _encode(sealed)
 
     def _open(self, token: str, purpose: bytes, field: str) -> bytes:
         try:
@@ -103,14 +102,17 @@ class TokenSealer:
             raise InvalidArgument(FieldViolation(field, description)) from None
 
 
+def _encode(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+
 def _decode(token: str) -> bytes:
     if len(token) > _TOKEN_CHARACTERS_MAX:
         raise ValueError(token[:20])
-    padded = token.encode("ascii") + b"=" * (-len(token) % 4)
-    try:
-        return base64.b64decode(padded, altchars=b"-_", validate=True)
-    except binascii.Error as error:
-        raise ValueError(token[:20]) from error
+    sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    if _encode(sealed) != token:  # base64 has several spellings of one value: only ours is ours
+        raise ValueError(token[:20])
+    return sealed
 
 
 def _page_purpose(query: Message, customer_id: str) -> bytes:
