@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ATTEMPTS_MAX: Final = 6
 VERIFICATIONS_MAX: Final = 3
 RETRY_AFTER_MAX: Final = timedelta(days=1)
+#: Every cap is reached long before; without it the product leaves what a timedelta can hold.
+_DOUBLINGS_MAX: Final = 20
 
 
 class Exhausted(Enum):
@@ -70,7 +72,7 @@ class Chance:
 
 def backoff(rule: RetryRule, attempts_used: int, chance: Chance) -> timedelta:
     """Return how long to wait before the attempt after `attempts_used` of them."""
-    bound = min(rule.cap, rule.base * 2 ** min(attempts_used - 1, 30))
+    bound = min(rule.cap, rule.base * 2 ** min(attempts_used - 1, _DOUBLINGS_MAX))
     return bound * chance.draw * chance.scale
 
 
