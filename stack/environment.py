@@ -16,7 +16,8 @@ SERVICES = ("intake", "scheduler", "submitter", "monitor")
 LOOPBACK = "127.0.0.1"
 #: A developer's own AWS login must not leak into an embedded stack, nor Python paths into any.
 WITHHELD = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PYTHONPATH", "PYTHONHOME")
-KEYS = ("staff_key", "service_key", "token_key", "master_key")
+#: Generated keys and how each begins: the first two are API keys, the others bytes for ciphers.
+KEYS = {"staff_key": "dbk_staff_", "service_key": "dbk_service_", "token_key": "", "master_key": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,14 @@ def service_addresses(replicas: list[Replica]) -> dict[str, str]:
     return first
 
 
-def key_files(state: StateDirectory) -> dict[str, str]:
+def key_files(state: StateDirectory) -> dict[str, Path]:
+    """Return the file of each generated key."""
+    return {name: state.key_file(name, prefix) for name, prefix in KEYS.items()}
+
+
+def key_variables(files: Mapping[str, Path]) -> dict[str, str]:
     """Return DIRECTORYBOLT_<KEY>_FILE of each generated key."""
-    return {f"DIRECTORYBOLT_{name.upper()}_FILE": str(state.key_file(name)) for name in KEYS}
+    return {f"DIRECTORYBOLT_{name.upper()}_FILE": str(path) for name, path in files.items()}
 
 
 def shared(

@@ -121,7 +121,7 @@ class Mesh:
     @property
     def secrets(self) -> dict[str, Path]:
         """File of each generated key: staff_key, service_key, token_key, master_key."""
-        return {name: self._state.key_file(name) for name in environment.KEYS}
+        return environment.key_files(self._state)
 
     @property
     def database_url(self) -> str:
@@ -192,7 +192,7 @@ class Mesh:
 
     def _sandbox(self) -> Gated:
         storage = str(self._state.directory("sandbox"))
-        command = self._python("sandbox", "sandbox", "--storage", storage, "--port", "0")
+        command = self._python("sandbox", "sandbox", "--data", storage)
         return Gated(command, said("origin"), self._running().guardian)
 
     async def _migrate(self) -> None:
@@ -238,7 +238,7 @@ class Mesh:
             **environment.inherited(),
             **environment.shared(self._database_url(), self.queue_environment, evidence, self.sandbox_origin),
             **environment.service_addresses(self._replicas),
-            **environment.key_files(self._state),
+            **environment.key_variables(self.secrets),
             **self._options.environment,
         }
 

@@ -67,15 +67,15 @@ class StateDirectory:
         """Return the path of a process's log."""
         return self.directory("logs") / f"{name}.log"
 
-    def key_file(self, name: str) -> Path:
-        """Return the file of a key, generated at first use: 64 hexadecimal characters."""
+    def key_file(self, name: str, prefix: str = "") -> Path:
+        """Return the file of a key, generated at first use: the prefix and 64 hexadecimal characters."""
         directory = self.directory("keys")
         directory.chmod(0o700)
         path = directory / name
         if not path.exists():
             made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(made, "w", encoding="ascii") as file:
-                file.write(secrets.token_hex(KEY_BYTES))
+                file.write(prefix + secrets.token_hex(KEY_BYTES))
         return path
 
     def note(self, facts: Mapping[str, object]) -> None:
