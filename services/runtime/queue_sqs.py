@@ -73,6 +73,10 @@ class SqsQueue:
         self._client = _client(session, _CALL_SECONDS, _CALL_THREADS)
         self._polling_client = _client(session, WAIT_SECONDS_MAX + _CALL_SECONDS, _POLL_THREADS)
 
+    def name_of(self, queue: QueueName) -> str:
+        """Return the name that the queue has on the server."""
+        return f"{self._prefix}-{queue}"
+
     async def close(self) -> None:
         """Let calls under way finish and give the threads back."""
         await asyncio.to_thread(self._polls.shutdown, cancel_futures=True)
@@ -159,9 +163,8 @@ class SqsQueue:
         )
 
     async def _create(self, queue: QueueName, attributes: Mapping[QueueAttributeNameType, str]) -> None:
-        name = f"{self._prefix}-{queue}"
         # Created bare and then set: CreateQueue refuses a queue that is there with other attributes.
-        created = await self._call(partial(self._client.create_queue, QueueName=name))
+        created = await self._call(partial(self._client.create_queue, QueueName=self.name_of(queue)))
         self._urls[queue] = created["QueueUrl"]
         await self._call(
             partial(
@@ -177,10 +180,8 @@ class SqsQueue:
 
     async def _url(self, queue: QueueName) -> str:
         if queue not in self._urls:
-            name = f"{self._prefix}-{queue}"
-            self._urls[queue] = (await self._call(partial(self._client.get_queue_url, QueueName=name)))[
-                "QueueUrl"
-            ]
+            get = partial(self._client.get_queue_url, QueueName=self.name_of(queue))
+            self._urls[queue] = (await self._call(get))["QueueUrl"]
         return self._urls[queue]
 
     async def _settle(self, call: Callable[[], object]) -> None:
