@@ -27,9 +27,3 @@ TERMS: Final[Mapping[Package, PackageTerms]] = {
     job_pb2.PACKAGE_PROFESSIONAL: PackageTerms(300, job_pb2.PRIORITY_P1),
     job_pb2.PACKAGE_ENTERPRISE: PackageTerms(500, job_pb2.PRIORITY_P1),
 }
-
-QUEUE_BY_PRIORITY: Final[Mapping[Priority, str]] = {
-    job_pb2.PRIORITY_P1: "directorybolt-p1",
-    job_pb2.PRIORITY_P2: "directorybolt-p2",
-    job_pb2.PRIORITY_P3: "directorybolt-p3",
-}

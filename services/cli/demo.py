@@ -1,0 +1,142 @@
+"""The demonstration: the whole mesh starts, one real job travels through it, and its proof is shown.
+
+The sandbox's own counters are asked in the end, because they lie outside of the system: what they say
+about "submitted once" is not our opinion.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from directorybolt.job.v1 import job_pb2
+
+from sandbox.catalogue import catalogue, expected
+from sandbox.sample_profile import bakery
+from services.cli import order, summary
+from services.cli.chaos import Assassin
+from services.cli.connection import connect
+from services.cli.progress import open_view
+from services.cli.sandbox_admin import SandboxAdmin
+from services.cli.summary import Outcome
+from services.cli.words import last_part
+from stack.mesh import Mesh, MeshOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from services.cli.connection import Connection
+    from stack.supervisor import Change
+
+#: The demonstration's clock runs faster than the world's: nobody wants to watch a lease run out.
+SETTINGS: Final[Mapping[str, str]] = {
+    "DIRECTORYBOLT_LEASE_SECONDS": "6",
+    "DIRECTORYBOLT_PULSE_SECONDS": "1.5",
+    "DIRECTORYBOLT_SWEEP_SECONDS": "1",
+    "DIRECTORYBOLT_PERMIT_SECONDS": "15",
+    "DIRECTORYBOLT_RETRY_SCALE": "0.05",
+    "DIRECTORYBOLT_TRACE_MODE": "parent",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the demonstration plays on."""
+
+    mesh: Mesh
+    origin: str
+    console: Console
+
+
+async def run_demo(console: Console, state_directory: Path, *, chaos: bool, workers: int) -> int:
+    """Start the mesh, run one job through it and show what came of it; 0 when all is as expected."""
+    began = time.monotonic()
+    console.print("[bold]DirectoryBolt[/bold]: starting Postgres, the queue, nine web sites and the services")
+    options = MeshOptions(
+        state_directory=state_directory,
+        submitters=workers,
+        environment=SETTINGS,
+        report=lambda change: _tell(console, change, began),
+    )
+    async with Mesh(options) as mesh:
+        origin = mesh.sandbox_origin
+        if origin is None:
+            raise RuntimeError("the demonstration needs the sandbox sites")
+        return await _play(Stage(mesh, origin, console), began, chaos=chaos)
+
+
+def _tell(console: Console, change: Change, began: float) -> None:
+    note = "" if change.exit_code is None else f" (exit code {change.exit_code})"
+    console.print(
+        f"  {time.monotonic() - began:5.1f}s  {change.name:<14} {change.kind}{note}", highlight=False
+    )
+
+
+async def _play(stage: Stage, began: float, *, chaos: bool) -> int:
+    address = stage.mesh.addresses["intake"]
+    staff_key = stage.mesh.secrets["staff_key"].read_text(encoding="ascii").strip()
+    async with connect(address, staff_key) as staff:
+        customer = await order.create_customer(staff.intake, "Demonstration", str(uuid4()))
+        key = await order.create_api_key(staff.intake, customer)
+        changed = await order.import_directories(staff.intake, catalogue(stage.origin))
+    stage.console.print(f"customer {last_part(customer)} has a key; {changed} directories in the catalogue")
+    async with connect(address, key) as connection:
+        profile = await order.upsert_profile(connection.intake, customer, bakery())
+        names = [f"directories/{directory}" for directory in expected()]
+        job = await order.create_job(connection.intake, customer, profile, names)
+        stage.console.print(f"job {last_part(job.name)} accepted after {time.monotonic() - began:.1f} s\n")
+        killed = await _follow(stage, connection, job.name, chaos=chaos)
+        return await _conclude(stage, connection, job.name, key=key, killed=killed, chaos=chaos)
+
+
+async def _follow(stage: Stage, connection: Connection, job: str, *, chaos: bool) -> str:
+    """Show the job's progress to its end; return the worker that was killed on the way, if any."""
+    assassin = Assassin(stage.mesh, SandboxAdmin(stage.origin)) if chaos else None
+    with open_view(stage.console) as view:
+        async for news in order.watch(connection, job):
+            view.show(news)
+            if assassin:
+                assassin.see(news)
+    if assassin is None:
+        return ""
+    return await assassin.done()
+
+
+async def _conclude(
+    stage: Stage, connection: Connection, job: str, *, key: str, killed: str, chaos: bool
+) -> int:
+    submissions, events = await connection.submissions(job), await connection.events(job)
+    folder = stage.mesh.state_dir / "proofs"
+    counts = await SandboxAdmin(stage.origin).counts()
+    proofs = await summary.collect_proofs(connection, submissions, folder)
+    outcomes = [_outcome(each, counts, proofs) for each in submissions]
+    summary.print_outcomes(outcomes, folder, stage.console)
+    summary.print_history(events, stage.console)
+    await summary.print_health(stage.mesh, stage.console)
+    summary.print_next_steps(stage.mesh, job, key, stage.console)
+    rescues = sum(event.HasField("lease_reaped") for event in events)
+    if chaos:
+        stage.console.print(
+            f"\n[bold]Chaos[/bold]: {killed or 'no worker'} was killed in mid-form; {rescues} rescue(s)"
+        )
+    whole = len(outcomes) == len(expected()) and all(each.as_expected for each in outcomes)
+    return 0 if whole and (not chaos or (killed and rescues)) else 1
+
+
+def _outcome(
+    submission: job_pb2.Submission, counts: Mapping[str, int], proofs: Mapping[str, Sequence[Path]]
+) -> Outcome:
+    directory = last_part(submission.directory)
+    wanted = expected()[directory]
+    return Outcome(
+        submission=submission,
+        expected_state=job_pb2.SubmissionState.Value(wanted.state),
+        expected_count=wanted.count,
+        count=counts.get(directory.removeprefix("sandbox-"), 0),
+        proofs=proofs.get(directory, ()),
+    )
