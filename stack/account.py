@@ -26,10 +26,10 @@ class Account:
     gid: int
 
     def reaches(self, path: Path) -> bool:
-        """Tell whether the account may walk to `path` and read it (mode bits; ACLs are not looked at)."""
+        """Tell whether the account may enter a directory, or read a file (mode bits; ACLs are not seen)."""
         resolved = path.resolve()
-        parents_open = all(self._may(each, stat.S_IXOTH) for each in resolved.parents)
-        return parents_open and resolved.exists() and self._may(resolved, stat.S_IROTH)
+        last = stat.S_IXOTH if resolved.is_dir() else stat.S_IROTH
+        return all(self._may(each, stat.S_IXOTH) for each in resolved.parents) and self._may(resolved, last)
 
     def _may(self, path: Path, bit: int) -> bool:
         found = path.stat()

