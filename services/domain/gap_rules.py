@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from directorybolt.event.v1 import system_events_pb2
 
-from services.domain.events import JOB, SERVICE, SUBMISSION, WORKER, type_of
+from services.domain.events import JOB, QUEUE, SERVICE, SUBMISSION, WORKER, type_of
 from services.domain.submission import OUTCOME_BY_TYPE, instant
 
 if TYPE_CHECKING:
@@ -174,11 +174,20 @@ def default_rules(lease: timedelta, pulse: timedelta) -> Sequence[GapRule]:
             description="A submission ran out of attempts.",
         ),
         GapRule(
+            name="dead_message",
+            category=QUEUE,
+            opened_by=frozenset({"DeadLetterFound"}),
+            closed_by=frozenset(),
+            after=timedelta(0),
+            severity=critical,
+            description="A message that no worker could claim was found in a dead-letter queue.",
+        ),
+        GapRule(
             name="silent_worker",
             category=WORKER,
             opened_by=frozenset({"WorkerStarted"}),
             renewed_by=frozenset({"WorkerPulse"}),
-            closed_by=frozenset({"WorkerStopped", "WorkerLost"}),
+            closed_by=frozenset({"WorkerStopped"}),
             after=silence,
             severity=critical,
             description="A worker fell silent without a good-bye.",

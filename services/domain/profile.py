@@ -48,6 +48,7 @@ _ENTRIES_MAX: Final[Mapping[str, int]] = {
     "social_links": 20,
     "payment_methods": 20,
 }
+_WEEKDAYS: Final = frozenset(profile_pb2.Weekday.values()) - {profile_pb2.WEEKDAY_UNSPECIFIED}
 _YEARS: Final = range(1000, 2101)
 
 _MARKUP: Final = re.compile(r"<[^>]*>")
@@ -55,6 +56,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PHONE: Final = re.compile(r"[0-9+()./\- ]*(?: ?(?:x|ext\.?) ?[0-9]+)?")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
+_NETWORK: Final = re.compile(r"[a-z0-9][a-z0-9 ._-]{0,29}")
 _TIME: Final = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00")
 _PRICE: Final = re.compile(r"\${1,4}")
 
@@ -129,7 +131,7 @@ def _too_many(business: profile_pb2.BusinessProfile) -> Iterator[FieldViolation]
 def _malformed(business: profile_pb2.BusinessProfile) -> Iterator[FieldViolation]:
     for name in ("email", "contact_email"):
         value = getattr(business, name)
-        if value and not _EMAIL.fullmatch(value):
+        if value and not is_email_address(value):
             yield FieldViolation(name, "is no e-mail address: write name@example.com")
     if business.phone and not _PHONE.fullmatch(business.phone):
         yield FieldViolation("phone", "is no telephone number: write +1 555 0100")
@@ -139,6 +141,11 @@ def _malformed(business: profile_pb2.BusinessProfile) -> Iterator[FieldViolation
         yield FieldViolation("year_founded", "is no year between 1000 and 2100")
     if business.price_range and not _PRICE.fullmatch(business.price_range):
         yield FieldViolation("price_range", 'is not "$", "$$", "$$$" or "$$$$"')
+
+
+def is_email_address(text: str) -> bool:
+    """Return whether a text has the shape of an e-mail address."""
+    return _EMAIL.fullmatch(text) is not None
 
 
 def is_web_address(url: str) -> bool:
@@ -162,10 +169,16 @@ def _list_violations(business: profile_pb2.BusinessProfile) -> Iterator[FieldVio
     yield from _entries_too_long("categories", business.categories, 100)
     yield from _entries_too_long("payment_methods", business.payment_methods, 40)
     for index, link in enumerate(business.social_links):
+        if not _NETWORK.fullmatch(link.network):
+            description = (
+                'has to be the network\'s name in lower case, such as "facebook", at most 30 characters'
+            )
+            yield FieldViolation(f"social_links[{index}].network", description)
         if not is_web_address(link.url):
             yield FieldViolation(f"social_links[{index}].url", "is no web address")
     for index, hours in enumerate(business.opening_hours):
-        if not (hours.day and _TIME.fullmatch(hours.open) and _TIME.fullmatch(hours.close)):
+        times = _TIME.fullmatch(hours.open) and _TIME.fullmatch(hours.close)
+        if hours.day not in _WEEKDAYS or not times:
             yield FieldViolation(f"opening_hours[{index}]", "needs a day and times such as 09:00")
 
 

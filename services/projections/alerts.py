@@ -1,0 +1,153 @@
+"""The alerts, as their streams tell them. Owner: monitor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
+
+from directorybolt.event.v1 import system_events_pb2 as facts
+
+from eventstore.types import LEDGER_LANE, Filter
+from services.domain import events
+from services.domain.submission import instant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from psycopg import AsyncConnection
+
+    from eventstore.types import StoredEvent
+
+    Statement = tuple[LiteralString, Mapping[str, object]]
+
+_RAISED: Final = """
+insert into monitor.alert (alert_id, position, rule, subject, severity, summary, state, raised_at)
+values (%(alert_id)s, %(position)s, %(rule)s, %(subject)s, %(severity)s, %(summary)s, 'raised', %(at)s)
+on conflict (alert_id) do nothing
+"""
+_NOTIFIED: Final = """
+update monitor.alert set notified_channels = array_append(notified_channels, %(channel)s)
+where alert_id = %(alert_id)s and not %(channel)s = any(notified_channels)
+"""
+_FAILED: Final = """
+update monitor.alert set failed_channels = array_append(failed_channels, %(channel)s)
+where alert_id = %(alert_id)s and not %(channel)s = any(failed_channels)
+"""
+_ACKNOWLEDGED: Final = """
+update monitor.alert set state = 'acknowledged' where alert_id = %(alert_id)s and state = 'raised'
+"""
+_RESOLVED: Final = """
+update monitor.alert set state = 'resolved', resolved_at = %(at)s where alert_id = %(alert_id)s
+"""
+_COLUMNS: Final = """
+select alert_id, position, rule, subject, severity, summary, state, raised_at, resolved_at,
+       notified_channels, failed_channels
+from monitor.alert
+"""
+_PAGE: Final = (
+    _COLUMNS
+    + """
+where position < %(before)s and (%(resolved)s or state <> 'resolved')
+order by position desc
+limit %(limit)s
+"""
+)
+_UNTOLD: Final = (
+    _COLUMNS
+    + """
+where state <> 'resolved' and not %(channel)s = any(notified_channels || failed_channels)
+order by position
+limit 20
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An alert; `state` is raised, acknowledged or resolved."""
+
+    alert_id: UUID
+    position: int
+    rule: str
+    subject: str
+    severity: int
+    summary: str
+    state: str
+    raised_at: datetime
+    resolved_at: datetime | None
+    notified_channels: Sequence[str]
+    failed_channels: Sequence[str]
+
+
+class AlertsProjection:
+    """Keeps one row per alert."""
+
+    name = "alerts"
+    version = 1
+    lanes = (LEDGER_LANE,)
+    only = Filter(categories=frozenset({events.ALERT}))
+
+    async def apply(self, connection: AsyncConnection[Any], page: Sequence[StoredEvent]) -> None:
+        """Write what a page of events changes."""
+        for stored in page:
+            statement = statement_for(stored)
+            if statement is not None:
+                await connection.execute(*statement)
+
+    async def reset(self, connection: AsyncConnection[Any]) -> None:
+        """Forget all rows, to be built again from the beginning."""
+        await connection.execute("truncate monitor.alert")
+
+
+def statement_for(stored: StoredEvent) -> Statement | None:
+    """Return the statement that an event stands for, with its values; None when it changes nothing."""
+    fact = events.decode(stored.event_type, stored.payload)
+    at = {"alert_id": stored.stream_id, "at": stored.recorded_at}
+    match fact:
+        case facts.AlertRaised():
+            return _RAISED, {**at, **_raised_values(fact), "position": stored.position.number}
+        case facts.AlertNotified():
+            return _NOTIFIED, {**at, "channel": fact.channel}
+        case facts.AlertNotificationFailed():
+            return _FAILED, {**at, "channel": fact.channel}
+        case facts.AlertAcknowledged():
+            return _ACKNOWLEDGED, at
+        case facts.AlertResolved():
+            return _RESOLVED, at
+        case _:
+            return None
+
+
+def _raised_values(fact: facts.AlertRaised) -> Mapping[str, object]:
+    return {
+        "rule": fact.rule,
+        "subject": fact.subject,
+        "severity": fact.severity,
+        "summary": fact.summary,
+        "due_at": instant(fact.due_time),
+    }
+
+
+async def page_of_alerts(
+    connection: AsyncConnection[Any], *, before: int, resolved: bool, limit: int
+) -> Sequence[AlertRow]:
+    """Return alerts raised before a position, newest first."""
+    values = {"before": before, "resolved": resolved, "limit": limit}
+    cursor = await connection.execute(_PAGE, values)
+    return [AlertRow(*cast("tuple[Any, ...]", row)) for row in await cursor.fetchall()]
+
+
+async def untold_alerts(connection: AsyncConnection[Any], channel: str) -> Sequence[AlertRow]:
+    """Return open alerts that a channel has neither taken nor finally refused, oldest first, at most 20."""
+    cursor = await connection.execute(_UNTOLD, {"channel": channel})
+    return [AlertRow(*cast("tuple[Any, ...]", row)) for row in await cursor.fetchall()]
+
+
+async def count_open(connection: AsyncConnection[Any]) -> Mapping[int, int]:
+    """Return how many alerts are open, by severity."""
+    cursor = await connection.execute(
+        "select severity, count(*)::int from monitor.alert where state <> 'resolved' group by severity"
+    )
+    return dict(cast("Sequence[tuple[int, int]]", await cursor.fetchall()))
