@@ -34,13 +34,21 @@ needs_terraform = pytest.mark.skipif(
 )
 
 
-def run_terraform(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run terraform in `folder`, without colour, questions or the user's own command-line settings."""
+def terraform_environment() -> dict[str, str]:
+    """Return our environment less terraform's variables, but for where its user keeps providers."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    for name in ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"):
+        if (place := os.environ.get(name)) and Path(place).exists():
+            environment[name] = place
+    return environment | {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
+
+
+def run_terraform(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run terraform in `folder`, asking nothing."""
     return subprocess.run(
         ["terraform", *arguments],
         cwd=folder,
-        env=environment | {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0"},
+        env=terraform_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -62,7 +70,7 @@ def init_arguments() -> list[list[str]]:
     """Return the ways to initialise, in the order in which to try them."""
     base = ["init", "-backend=false", "-no-color"]
     offline = [[*base, f"-plugin-dir={folder}"] for folder in plugin_folders()]
-    return offline or [base]
+    return offline if os.environ.get(PLUGINS_VARIABLE) else [*offline, base]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 
 GENERATED = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi", "requirements*.txt", "LICENSE")
-NEVER_OURS = {".git", ".venv", ".bolt", ".terraform", "__pycache__", "node_modules", "dist"}
+NEVER_OURS = {
+    *(".git", ".venv", ".bolt", ".terraform", "__pycache__", "node_modules", "dist"),
+    *(".hypothesis", ".import_linter_cache", ".pytest_cache", ".ruff_cache"),
+}
 WRITTEN_SUFFIXES = {
     *(".css", ".Dockerfile", ".hcl", ".html", ".js", ".json", ".md", ".proto"),
     *(".py", ".sh", ".sql", ".tf", ".toml", ".yaml", ".yml", ""),
