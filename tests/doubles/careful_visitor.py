@@ -1,0 +1,140 @@
+"""What a careful person would send to each stand-in directory, by the site's own field names."""
+
+from __future__ import annotations
+
+from sandbox.sample_profile import bakery
+
+_SAMPLE = bakery()
+_SHORT = _SAMPLE.tagline
+_ADDRESS = _SAMPLE.address
+
+#: By site; the wizard is below.
+FILLED: dict[str, dict[str, str | list[str]]] = {
+    "plain": {
+        "business_name": _SAMPLE.business_name,
+        "category": "1",
+        "phone": _SAMPLE.phone,
+        "email": _SAMPLE.email,
+        "website": _SAMPLE.website,
+        "street": _ADDRESS.street_line1,
+        "city": _ADDRESS.city,
+        "state": _ADDRESS.region,
+        "zip": _ADDRESS.postal_code,
+        "description": _SAMPLE.description,
+        "terms": "1",
+    },
+    "long": {
+        "listing[title]": _SAMPLE.business_name,
+        "listing[tagline]": _SHORT,
+        "listing[category]": "food_retail",
+        "listing[founded]": str(_SAMPLE.year_founded),
+        "listing[description]": _SAMPLE.description[:500],
+        "listing[price]": "moderate",
+        "listing[premises]": "address",
+        "listing[plan]": "free",
+        "contact[first]": _SAMPLE.contact_first_name,
+        "contact[last]": _SAMPLE.contact_last_name,
+        "contact[email]": _SAMPLE.email,
+        "contact[phone]": _SAMPLE.phone,
+        "contact[url]": _SAMPLE.website,
+        "address[line1]": _ADDRESS.street_line1,
+        "address[city]": _ADDRESS.city,
+        "address[zip]": _ADDRESS.postal_code,
+        "address[country]": "US",
+        "address[state]": "OR",
+        "payment[]": ["cash", "visa"],
+        "hours[mon][open]": "closed",
+        "hours[tue][open]": "07:00",
+        "hours[tue][close]": "18:00",
+        "agree": "yes",
+    },
+    "scripted": {
+        "name": _SAMPLE.business_name,
+        "category": "1",
+        "phone": "555-867-0142",
+        "email": _SAMPLE.email,
+        "website": _SAMPLE.website,
+        "address": f"{_ADDRESS.street_line1}, {_ADDRESS.city}, {_ADDRESS.region} {_ADDRESS.postal_code}",
+        "pitch": _SHORT,
+        "terms": "true",
+    },
+    "slow": {
+        "LINK_TYPE": "1",
+        "TITLE": _SAMPLE.business_name,
+        "URL": _SAMPLE.website,
+        "DESCRIPTION": _SAMPLE.description,
+        "OWNER_NAME": f"{_SAMPLE.contact_first_name} {_SAMPLE.contact_last_name}",
+        "OWNER_EMAIL": _SAMPLE.email,
+        "PHONE": _SAMPLE.phone,
+        "CATEGORY_ID": "3",
+        "DO_MATH": "",
+        "AGREERULES": "1",
+    },
+    "flaky": {
+        "input_1": _SAMPLE.business_name,
+        "input_3": _SAMPLE.phone,
+        "input_4": _SAMPLE.email,
+        "input_6": _SAMPLE.website,
+        "input_7": _SHORT,
+        "input_8.1": _ADDRESS.street_line1,
+        "input_8.3": _ADDRESS.city,
+        "input_8.4": _ADDRESS.region,
+        "input_8.5": _ADDRESS.postal_code,
+        "input_12": "1",
+        "input_14.1": "1",
+        "input_16": "",
+    },
+    "already": {"bizName": _SAMPLE.business_name, "bizPhone": _SAMPLE.phone, "tos": "1"},
+    "mail": {
+        "listingTitle": _SAMPLE.business_name,
+        "listingType": "1",
+        "listingText": _SAMPLE.description,
+        "contactFirst": _SAMPLE.contact_first_name,
+        "contactLast": _SAMPLE.contact_last_name,
+        "contactEmail": _SAMPLE.contact_email,
+        "listingPhone": _SAMPLE.phone,
+        "listingUrl": _SAMPLE.website,
+        "listingStreet": _ADDRESS.street_line1,
+        "listingCity": _ADDRESS.city,
+        "listingRegion": _ADDRESS.region,
+        "listingZip": _ADDRESS.postal_code,
+        "homepage": "",
+        "acceptTerms": "1",
+    },
+    "captcha": {
+        "company": _SAMPLE.business_name,
+        "trade": "4",
+        "tel": _SAMPLE.phone,
+        "email": _SAMPLE.email,
+        "web": _SAMPLE.website,
+        "town": _ADDRESS.city,
+        "about": _SAMPLE.description,
+        "terms": "1",
+    },
+}
+
+#: The wizard, step by step.
+FILLED_STEPS: tuple[dict[str, str], ...] = (
+    {
+        "company": _SAMPLE.business_name,
+        "industry": "2",
+        "company_phone": _SAMPLE.phone,
+        "company_site": _SAMPLE.website,
+    },
+    {
+        "address_1": _ADDRESS.street_line1,
+        "locality": _ADDRESS.city,
+        "admin_area": _ADDRESS.region,
+        "postcode": _ADDRESS.postal_code,
+        "country": "US",
+    },
+    {
+        "person_first": _SAMPLE.contact_first_name,
+        "person_last": _SAMPLE.contact_last_name,
+        "person_email": _SAMPLE.email,
+        "headline": _SHORT,
+        "about": _SAMPLE.description,
+        "price_level": "p2",
+        "accept": "1",
+    },
+)
