@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DOMAIN: Final = "directorybolt"
 VIOLATIONS_MAX: Final = 50
 STATUS_BYTES_MAX: Final = 7 * 1024
-_DETAILS_KEY = "grpc-status-details-bin"
+DETAILS_KEY: Final = "grpc-status-details-bin"
 _MESSAGE_CHARACTERS_MAX = 1_000
 _METADATA_CHARACTERS_MAX = 200
 
@@ -162,7 +162,7 @@ def _rebuild(status: status_pb2.Status, info: error_details_pb2.ErrorInfo) -> do
 def _status_from(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
     metadata = error.trailing_metadata()
     for key, value in metadata or ():
-        if key == _DETAILS_KEY:
+        if key == DETAILS_KEY:
             return status_pb2.Status.FromString(value if isinstance(value, bytes) else value.encode())
     return None
 
