@@ -1,0 +1,95 @@
+"""How the store connects: settings that every connection of its own has, and the least role that does.
+
+A login needs no rights of its own but membership in the roles of `sql/roles/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg import AsyncConnection, OperationalError
+
+from eventstore.arrays import register_arrays
+from eventstore.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+APPEND_ROLE: Final = "es_append"
+READ_ROLE: Final = "es_read_all"
+TENANT_ROLE: Final = "es_read_tenant"
+
+#: What a statement of the store may take before the database ends it.
+STATEMENT_SECONDS_MAX: Final = 15
+
+#: A peer that vanished without a word is noticed within about ten seconds.
+_SOCKET: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+_SETTINGS: Final = (
+    "select set_config('role', %s, false), set_config('TimeZone', 'UTC', false),"
+    " set_config('client_encoding', 'UTF8', false), set_config('statement_timeout', %s, false),"
+    " set_config('lock_timeout', %s, false),"
+    " set_config('default_transaction_isolation', 'read committed', false)"
+)
+
+
+async def connect(conninfo: str, role: str | None, purpose: str) -> AsyncConnection:
+    """Return an autocommit connection acting in `role` (None: as the login itself).
+
+    Errors: psycopg.OperationalError.
+    """
+    connection = await AsyncConnection.connect(
+        conninfo, autocommit=True, **connection_settings(f"eventstore {purpose}")
+    )
+    try:
+        await prepare(connection, role)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def prepare(connection: AsyncConnection, role: str | None) -> None:
+    """Give a fresh connection its role and settings."""
+    register_arrays(connection)
+    milliseconds = str(STATEMENT_SECONDS_MAX * 1_000)
+    await connection.execute(_SETTINGS, [role or "none", milliseconds, milliseconds])
+
+
+def connection_settings(application_name: str) -> dict[str, Any]:
+    """Return the keyword arguments that every connection is opened with."""
+    return {**_SOCKET, "application_name": application_name}
+
+
+async def connect_patiently(
+    conninfo: str, role: str | None, purpose: str, patience_seconds: float
+) -> AsyncConnection:
+    """Connect, trying again while the database does not answer.
+
+    Errors: StoreUnavailable after `patience_seconds`.
+    """
+    try:
+        async with asyncio.timeout(patience_seconds):
+            async for pause_seconds in backoff():
+                try:
+                    return await connect(conninfo, role, purpose)
+                except OperationalError:
+                    await asyncio.sleep(pause_seconds)
+    except TimeoutError:
+        pass
+    raise StoreUnavailable
+
+
+async def backoff(first_seconds: float = 0.02, max_seconds: float = 1.0) -> AsyncIterator[float]:
+    """Yield pauses in seconds, doubling up to `max_seconds`, for ever."""
+    pause_seconds = first_seconds
+    while True:
+        yield pause_seconds
+        pause_seconds = min(pause_seconds * 2, max_seconds)

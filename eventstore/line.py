@@ -1,0 +1,56 @@
+"""One connection of the store's own: made when needed, dropped when it fails, made anew at the next call."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import psycopg
+
+from eventstore.coalescer import ConnectionLost
+from eventstore.connections import STATEMENT_SECONDS_MAX, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+#: The database gives up first; this is for a network that swallows packets.
+_CALL_SECONDS_MAX: Final = STATEMENT_SECONDS_MAX + 2
+
+T = TypeVar("T")
+
+
+class Line:
+    """A connection that outlives its failures."""
+
+    def __init__(self, conninfo: str, role: str | None, purpose: str) -> None:
+        """Take the database, the role to act in, and the name that the database shows."""
+        self._conninfo = conninfo
+        self._role = role
+        self._purpose = purpose
+        self._connection: psycopg.AsyncConnection | None = None
+
+    async def call(self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]]) -> T:
+        """Do some work on the connection.
+
+        Errors: ConnectionLost when trying again may help; other psycopg errors as they are.
+        """
+        try:
+            async with asyncio.timeout(_CALL_SECONDS_MAX):
+                if self._connection is None:
+                    self._connection = await connect(self._conninfo, self._role, self._purpose)
+                return await work(self._connection)
+        except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
+            await self.close()
+            raise ConnectionLost from error
+        except BaseException:
+            # Cancelled in the middle, or refused: the connection's state is not worth guessing.
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the connection; the next call makes another."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with suppress(psycopg.Error):
+                await connection.close()

@@ -1,0 +1,115 @@
+"""The event store on Postgres: joins the appender, the reader and the wake-up of one process."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Self
+
+from eventstore.appender import LedgerSender, Pulse, PulseSender
+from eventstore.coalescer import Coalescer
+from eventstore.limits import check_append, check_pulse, size_bytes
+from eventstore.names import Names
+from eventstore.reader import Reader
+from eventstore.store import EVERYTHING
+from eventstore.types import LEDGER_LANE, Filter, Page, Position
+from eventstore.wake_up import Announcer, Listener
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+    from uuid import UUID
+
+    from eventstore.types import Appended, NewEvent, StoredEvent, StreamAppend
+
+QUEUE_MAX = 10_000
+PATIENCE_SECONDS = 10.0
+
+
+class PostgresEventStore:
+    """An EventStore in a Postgres database that `python -m eventstore migrate` has prepared."""
+
+    def __init__(self, conninfo: str, *, queue_max: int, patience_seconds: float) -> None:
+        """Take the database; `open` is the way to get one that works."""
+        self._conninfo = conninfo
+        self._queue_max = queue_max
+        self._patience_seconds = patience_seconds
+        self._lanes = 1
+        self._names = Names()
+        self._reader = Reader(conninfo, self._names, patience_seconds)
+        self._announcer = Announcer(conninfo)
+        self._listener = Listener(conninfo)
+        self._ledger: dict[int, Coalescer[Sequence[StreamAppend], Appended]] = {}
+        self._pulses = Coalescer[Pulse, Position](
+            PulseSender(conninfo, self._names, self._announce),
+            queue_max=queue_max,
+            patience_seconds=patience_seconds,
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, conninfo: str, *, queue_max: int = QUEUE_MAX, patience_seconds: float = PATIENCE_SECONDS
+    ) -> AsyncGenerator[Self]:
+        """Open the store; on leaving, what was queued is sent first.
+
+        Units: `patience_seconds` is how long a call waits for a database that is away. The number of lanes
+        is the database's own.
+        Errors: StoreUnavailable.
+        """
+        store = cls(conninfo, queue_max=queue_max, patience_seconds=patience_seconds)
+        try:
+            store._lanes = await store._reader.open()
+            yield store
+        finally:
+            await store._close()
+
+    async def append(self, *appends: StreamAppend) -> Appended:
+        """Append to one stream, or to several atomically; see EventStore."""
+        lane = check_append(appends, self._lanes)
+        events = [event for each in appends for event in each.events]
+        event_ids = frozenset(event.event_id for event in events)
+        return await self._coalescer(lane).submit(appends, event_ids, size_bytes(events))
+
+    async def append_pulse(self, stream_id: UUID, category: str, tenant: UUID, event: NewEvent) -> None:
+        """Append a sign of life to the pulse lane; see EventStore."""
+        check_pulse(category, event)
+        pulse = Pulse(stream_id, category, tenant, event)
+        await self._pulses.submit(pulse, frozenset([event.event_id]), size_bytes([event]))
+
+    async def read_stream(
+        self, stream_id: UUID, *, from_version: int = 1, limit: int = 1_000, tenant: UUID | None = None
+    ) -> Sequence[StoredEvent]:
+        """Return a stream's events, oldest first; see EventStore."""
+        return await self._reader.stream(stream_id, from_version, limit, tenant)
+
+    async def read_all(self, after: Position, *, limit: int = 1_000, only: Filter = EVERYTHING) -> Page:
+        """Return what follows a position in its lane; see EventStore."""
+        return await self._reader.page(after, limit, only)
+
+    async def head(self, lane: int = LEDGER_LANE) -> Position:
+        """Return the last position of a lane; number 0 when it is empty."""
+        return await self._reader.head(lane)
+
+    async def wait_for_news(self, after: Position, timeout_seconds: float) -> None:
+        """Return when there may be something after a position, or after the timeout; see EventStore."""
+        await self._listener.wait(after, timeout_seconds)
+
+    def _coalescer(self, lane: int) -> Coalescer[Sequence[StreamAppend], Appended]:
+        if lane not in self._ledger:
+            self._ledger[lane] = Coalescer(
+                LedgerSender(self._conninfo, lane, self._names, self._announce),
+                queue_max=self._queue_max,
+                patience_seconds=self._patience_seconds,
+            )
+        return self._ledger[lane]
+
+    def _announce(self, position: Position) -> None:
+        self._listener.hear(position)
+        self._announcer.announce(position)
+
+    async def _close(self) -> None:
+        for each in self._ledger.values():
+            await each.close()
+        await self._pulses.close()
+        await self._announcer.close()
+        await self._listener.close()
+        await self._reader.close()

@@ -1,0 +1,228 @@
+"""Reads events back: one stream, or a lane in order, from a pool of connections."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import tuple_row
+from psycopg_pool import AsyncConnectionPool
+
+from eventstore.connections import READ_ROLE, TENANT_ROLE, backoff, connection_settings, prepare
+from eventstore.errors import StoreUnavailable
+from eventstore.types import PULSE_LANE, Filter, Page, Position, StoredEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from typing import LiteralString, TypeAlias
+    from uuid import UUID
+
+    from eventstore.names import Names
+
+    Row: TypeAlias = tuple[Any, ...]
+
+T = TypeVar("T")
+
+#: How many positions one filtered page may look at, so that a rare kind of event cannot scan the whole log.
+SCANNED_PER_PAGE_MAX: Final = 20_000
+EVENTS_PER_PAGE_MAX: Final = 10_000
+READERS_MAX: Final = 4
+
+_NO_END: Final = 9_223_372_036_854_775_807
+
+_LEDGER: LiteralString = (
+    "select position, lane, stream_id, category, version, event_id, event_type, schema_version, payload,"
+    " tenant, correlation_id, causation_id, trace_parent, actor, recorded_at, hash"
+    " from es.event where lane = %(lane)s and "
+)
+_PULSES: LiteralString = (
+    "select position, -1, stream_id, category, 0, event_id, event_type, schema_version, payload,"
+    " tenant, correlation_id, causation_id, trace_parent, actor, recorded_at, ''::bytea from es.pulse where "
+)
+_AFTER: LiteralString = "position > %(after)s and position <= %(until)s"
+_IN_ORDER: LiteralString = " order by position limit %(limit)s"
+_STREAM: LiteralString = (
+    "select position, lane, stream_id, category, version, event_id, event_type, schema_version, payload,"
+    " tenant, correlation_id, causation_id, trace_parent, actor, recorded_at, hash"
+    " from es.event where stream_id = %(stream_id)s"
+    " and version >= %(from_version)s"
+    " and position >= (select first_position from es.stream_head where stream_id = %(stream_id)s)"
+    " order by version limit %(limit)s"
+)
+_HEAD: LiteralString = (
+    "select position from es.event where lane = %(lane)s"
+    " and position >= (select floor from es.lane where lane = %(lane)s) order by position desc limit 1"
+)
+_PULSE_HEAD: LiteralString = (
+    "select position from es.pulse"
+    " where position >= (select floor from es.lane where lane = -1) order by position desc limit 1"
+)
+_AS_TENANT: LiteralString = (
+    "select set_config('role', %s, true), set_config('directorybolt.tenant', %s, true)"
+)
+
+
+class Reader:
+    """Reads for one store."""
+
+    def __init__(self, conninfo: str, names: Names, patience_seconds: float) -> None:
+        """Take the database; `patience_seconds` is how long a caller waits for one that is away."""
+        self._names = names
+        self._patience_seconds = patience_seconds
+        self._pool = AsyncConnectionPool[AsyncConnection](
+            conninfo,
+            kwargs={"autocommit": True, **connection_settings("eventstore read")},
+            configure=_configure,
+            min_size=0,
+            max_size=READERS_MAX,
+            open=False,
+        )
+
+    async def open(self) -> int:
+        """Get ready and return the number of lanes.
+
+        Errors: StoreUnavailable.
+        """
+        await self._pool.open()
+        return await self._patiently(_lanes)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+    async def head(self, lane: int) -> Position:
+        """Return the last position of a lane; number 0 when it is empty."""
+        return await self._patiently(lambda connection: _head(connection, lane))
+
+    async def stream(
+        self, stream_id: UUID, from_version: int, limit: int, tenant: UUID | None
+    ) -> Sequence[StoredEvent]:
+        """Return a stream's events; with `tenant` the database withholds what is another's."""
+        wanted = {"stream_id": stream_id, "from_version": from_version, "limit": limit}
+
+        async def read(connection: AsyncConnection) -> Sequence[StoredEvent]:
+            if tenant is None:
+                rows = await _rows(connection, _STREAM, wanted)
+            else:
+                async with connection.pipeline(), connection.transaction():
+                    await connection.execute(_AS_TENANT, [TENANT_ROLE, str(tenant)])
+                    rows = await _rows(connection, _STREAM, wanted)
+            return await self._events(connection, rows)
+
+        return await self._patiently(read)
+
+    async def page(self, after: Position, limit: int, only: Filter) -> Page:
+        """Return what follows `after`; see EventStore.read_all."""
+        limit = max(1, min(limit, EVENTS_PER_PAGE_MAX))
+        if only == Filter():
+            return await self._patiently(lambda connection: self._whole_page(connection, after, limit))
+        return await self._patiently(lambda connection: self._filtered_page(connection, after, limit, only))
+
+    async def _whole_page(self, connection: AsyncConnection, after: Position, limit: int) -> Page:
+        """Read without a filter: there are no gaps, so the last event tells how far was looked."""
+        until = after.number + limit if after.lane != PULSE_LANE else _NO_END
+        query = (_PULSES if after.lane == PULSE_LANE else _LEDGER) + _AFTER + _IN_ORDER
+        wanted = {"lane": after.lane, "after": after.number, "until": until, "limit": limit}
+        events = await self._events(connection, await _rows(connection, query, wanted))
+        return Page(events, events[-1].position if events else after)
+
+    async def _filtered_page(
+        self, connection: AsyncConnection, after: Position, limit: int, only: Filter
+    ) -> Page:
+        """Read with a filter: up to the head as it was before, so that nothing newer is passed over."""
+        head = await _head(connection, after.lane)
+        if head.number <= after.number:
+            return Page([], after)
+        # After the head: a name unknown now belongs to no event up to there.
+        await self._learn(connection, only)
+        until = head.number if only.tenant else min(head.number, after.number + SCANNED_PER_PAGE_MAX)
+        query = (_PULSES if after.lane == PULSE_LANE else _LEDGER) + _AFTER + _condition(only) + _IN_ORDER
+        wanted = {"lane": after.lane, "after": after.number, "until": until, "limit": limit}
+        rows = await _rows(connection, query, {**wanted, **self._wanted(only)})
+        events = await self._events(connection, rows)
+        full = len(events) == limit
+        return Page(events, events[-1].position if full else Position(after.lane, until))
+
+    async def _learn(self, connection: AsyncConnection, only: Filter) -> None:
+        known = only.categories <= self._names.category_ids.keys()
+        if not known or not only.event_types <= self._names.event_type_ids.keys():
+            await self._names.load(connection)
+
+    def _wanted(self, only: Filter) -> dict[str, Any]:
+        categories, event_types = self._names.category_ids, self._names.event_type_ids
+        return {
+            "categories": [categories[name] for name in only.categories if name in categories],
+            "event_types": [event_types[name] for name in only.event_types if name in event_types],
+            "tenant": only.tenant,
+        }
+
+    async def _events(self, connection: AsyncConnection, rows: Sequence[Row]) -> Sequence[StoredEvent]:
+        try:
+            return [self._event(row) for row in rows]
+        except KeyError:
+            await self._names.load(connection)
+            return [self._event(row) for row in rows]
+
+    def _event(self, row: Row) -> StoredEvent:
+        number, lane, stream_id, category, version, event_id, event_type, *rest = row
+        return StoredEvent(
+            Position(lane, number),
+            stream_id,
+            self._names.categories[category],
+            version,
+            event_id,
+            self._names.event_types[event_type],
+            *rest,
+        )
+
+    async def _patiently(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Read, again while the database does not answer: reading twice harms nothing."""
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                async for pause_seconds in backoff():
+                    try:
+                        async with self._pool.connection() as connection:
+                            return await read(connection)
+                    except psycopg.OperationalError:
+                        await asyncio.sleep(pause_seconds)
+        except TimeoutError:
+            raise StoreUnavailable from None
+        except psycopg.Error as error:
+            raise StoreUnavailable(f"the database refused to read: {error}") from error
+        raise AssertionError("backoff never ends")
+
+
+async def _configure(connection: AsyncConnection) -> None:
+    await prepare(connection, READ_ROLE)
+
+
+async def _lanes(connection: AsyncConnection) -> int:
+    cursor = await connection.execute("select lanes from es.setting")
+    row = await cursor.fetchone()
+    return row[0] if row else 1
+
+
+async def _head(connection: AsyncConnection, lane: int) -> Position:
+    rows = await _rows(connection, _PULSE_HEAD if lane == PULSE_LANE else _HEAD, {"lane": lane})
+    return Position(lane, rows[0][0] if rows else 0)
+
+
+async def _rows(
+    connection: AsyncConnection, query: LiteralString, wanted: Mapping[str, Any]
+) -> Sequence[Row]:
+    cursor = connection.cursor(binary=True, row_factory=tuple_row)
+    await cursor.execute(query, wanted)
+    return await cursor.fetchall()
+
+
+def _condition(only: Filter) -> LiteralString:
+    condition: LiteralString = ""
+    if only.categories:
+        condition += " and category = any(%(categories)s::smallint[])"
+    if only.event_types:
+        condition += " and event_type = any(%(event_types)s::smallint[])"
+    if only.tenant:
+        condition += " and tenant = %(tenant)s"
+    return condition

@@ -1,0 +1,79 @@
+"""A real Postgres for tests: one cluster per run, and for each test a database cloned from a migrated one.
+
+TEST_POSTGRES_BINARIES names another Postgres than the newest found. What a test of this cluster writes need
+not survive a crash (fsync is off); tests that crash it start their own.
+"""
+
+from __future__ import annotations
+
+import os
+from asyncio import Runner
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+import pytest_asyncio
+from psycopg.conninfo import conninfo_to_dict
+
+from eventstore.migrate import migrate
+from stack.postgres import EmbeddedPostgres
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+
+#: Small enough that a test crosses a partition's end.
+EVENT_PARTITION_SIZE = 1_000
+TEMPLATE = "eventstore_template"
+SETTINGS = {"event_partition_size": str(EVENT_PARTITION_SIZE), "pulse_partition_size": "1000"}
+
+
+def postgres_binaries() -> Path | None:
+    """Return where the tests' Postgres is, when somebody said so."""
+    named = os.environ.get("TEST_POSTGRES_BINARIES")
+    return Path(named) if named else None
+
+
+@contextmanager
+def _started() -> Generator[EmbeddedPostgres]:
+    with Runner() as runner:
+        postgres = EmbeddedPostgres.throwaway(binaries=postgres_binaries())
+        runner.run(postgres.start())
+        try:
+            runner.run(_prepare(postgres))
+            yield postgres
+        finally:
+            runner.run(postgres.stop())
+
+
+async def _prepare(postgres: EmbeddedPostgres) -> None:
+    async with await psycopg.AsyncConnection.connect(postgres.conninfo(), autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            await connection.execute(f"alter system set {setting} = off")  # pyright: ignore[reportArgumentType]
+        await connection.execute("select pg_reload_conf()")
+    await migrate(await postgres.create_database(TEMPLATE), settings=SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[EmbeddedPostgres]:
+    """Run a cluster with the migrated template database."""
+    with _started() as postgres:
+        yield postgres
+
+
+@asynccontextmanager
+async def cloned_database(postgres: EmbeddedPostgres) -> AsyncGenerator[str]:
+    """Give a copy of the template, dropped afterwards."""
+    url = await postgres.clone_database(TEMPLATE)
+    try:
+        yield url
+    finally:
+        await postgres.drop_database(str(conninfo_to_dict(url)["dbname"]))
+
+
+@pytest_asyncio.fixture
+async def database_url(postgres_cluster: EmbeddedPostgres) -> AsyncIterator[str]:
+    """Give an event store's database that no other test has."""
+    async with cloned_database(postgres_cluster) as url:
+        yield url
