@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.runtime.api_key import ApiKey
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from stack.state import StateDirectory
 
-SERVICES = ("intake", "scheduler", "submitter", "monitor")
 LOOPBACK = "127.0.0.1"
 #: A developer's own AWS login must not leak into an embedded stack, nor Python paths into any.
 WITHHELD = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PYTHONPATH", "PYTHONHOME")
-#: Generated keys and how each begins: the first two are API keys, the others bytes for ciphers.
-KEYS = {"staff_key": "dbk_staff_", "service_key": "dbk_service_", "token_key": "", "master_key": ""}
+
+
+def _api_key() -> str:
+    return ApiKey.generate().text()
+
+
+def _cipher_key() -> str:
+    return secrets.token_hex(32)
+
+
+#: Generated keys: the first two are API keys, the others bytes for ciphers.
+KEYS: Mapping[str, Callable[[], str]] = {
+    "staff_key": _api_key,
+    "service_key": _api_key,
+    "token_key": _cipher_key,
+    "master_key": _cipher_key,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +91,7 @@ def service_addresses(replicas: list[Replica]) -> dict[str, str]:
 
 def key_files(state: StateDirectory) -> dict[str, Path]:
     """Return the file of each generated key."""
-    return {name: state.key_file(name, prefix) for name, prefix in KEYS.items()}
+    return {name: state.key_file(name, generate) for name, generate in KEYS.items()}
 
 
 def key_variables(files: Mapping[str, Path]) -> dict[str, str]:

@@ -15,5 +15,7 @@ class StartFailed(StackError):
     """A process ended, or stayed silent, before it was ready; `log_tail` holds its last words."""
 
     def __init__(self, message: str, log_tail: str = "") -> None:
-        super().__init__(f"{message}\n{log_tail}".rstrip())
+        super().__init__(message)
         self.log_tail = log_tail
+        if log_tail:
+            self.add_note(log_tail)

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 DATABASE = "directorybolt"
 MIGRATIONS = ("eventstore", "services.projections")
-SERVICE_GRACE_SECONDS = 15.0
+#: Longer than a service's own drain.
+SERVICE_GRACE_SECONDS = 25.0
 
 
 def _ignore(_: Change) -> None:
@@ -79,7 +80,7 @@ class Mesh:
     async def __aenter__(self) -> Self:
         """Start everything; SIGTERM and SIGHUP then cancel the task that entered."""
         try:
-            self._state.claim()
+            await self._state.claim()
             self._exits.callback(self._state.release)
             self._cancel_on_signals()
             self._supervisor = await self._exits.enter_async_context(Supervisor(self._options.report))

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stack.last_rites import MARK_VARIABLE, SWEEPS_MAX, end_marked
-from stack.lifeline import LIFELINE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from stack.guardian import Guardian
 
 LAUNCHER = Path(__file__).with_name("launch.py")
+#: Tells a child which inherited descriptor ends when its supervisor does.
+LIFELINE_VARIABLE = "DIRECTORYBOLT_LIFELINE_FD"
 LOG_TAIL_LINES = 30
 LOG_TAIL_BYTES = 16_384
 SWEEP_SECONDS = 0.05

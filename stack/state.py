@@ -9,11 +9,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
 import re
-import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 from stack.errors import AlreadyRunning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ROOT_VARIABLE = "DIRECTORYBOLT_STATE_ROOT"
-KEY_BYTES = 32
+LOCK_TRIES = 5
+LOCK_RETRY_SECONDS = 0.02
 RUNS_KEPT = 2
 
 
@@ -35,18 +36,16 @@ class StateDirectory:
         self.path = path.absolute()
         self._lock: int | None = None
 
-    def claim(self) -> None:
+    async def claim(self) -> None:
         """Make the directory and lock it. Errors: AlreadyRunning, with the pid of who has it."""
         self.path.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not await _locked(lock):
             os.close(lock)
             raise AlreadyRunning(
                 f"a stack already runs on {self.path} (process {self.owner() or 'unknown'}): "
                 "stop it first, or use another state directory"
-            ) from None
+            )
         self._lock = lock
         self.note({"pid": os.getpid()})
 
@@ -67,15 +66,15 @@ class StateDirectory:
         """Return the path of a process's log."""
         return self.directory("logs") / f"{name}.log"
 
-    def key_file(self, name: str, prefix: str = "") -> Path:
-        """Return the file of a key, generated at first use: the prefix and 64 hexadecimal characters."""
+    def key_file(self, name: str, generate: Callable[[], str]) -> Path:
+        """Return the file of a key, generated at first use and readable by its owner only."""
         directory = self.directory("keys")
         directory.chmod(0o700)
         path = directory / name
         if not path.exists():
             made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(made, "w", encoding="ascii") as file:
-                file.write(prefix + secrets.token_hex(KEY_BYTES))
+                file.write(generate())
         return path
 
     def note(self, facts: Mapping[str, object]) -> None:
@@ -85,7 +84,9 @@ class StateDirectory:
         unfinished.rename(self.path / "stack.json")
 
     def noted(self) -> dict[str, Any]:
-        """Return what stack.json says; nothing when no stack runs."""
+        """Return what stack.json says; nothing when no stack runs, however the last one ended."""
+        if not self.claimed():
+            return {}
         try:
             return json.loads((self.path / "stack.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
@@ -93,7 +94,7 @@ class StateDirectory:
 
     def owner(self) -> int | None:
         """Return the process that runs a stack here; None when nobody does."""
-        return self.noted().get("pid") if self.claimed() else None
+        return self.noted().get("pid")
 
     def claimed(self) -> bool:
         """Tell whether a living process, perhaps this one, holds the directory."""
@@ -105,6 +106,18 @@ class StateDirectory:
         except BlockingIOError:
             return True
         return False
+
+
+async def _locked(lock: int) -> bool:
+    """Take the lock; again a few times, since a look at whether it is taken takes it for an instant."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_RETRY_SECONDS)
+        else:
+            return True
+    return False
 
 
 def state_root() -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from services.runtime.api_key import ApiKey
 from stack import environment
 from stack.environment import Replica
 from stack.errors import AlreadyRunning, StackError
@@ -22,35 +23,41 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_state_directory_has_one_owner_at_a_time(tmp_path: Path):
+async def test_a_state_directory_has_one_owner_at_a_time(tmp_path: Path):
     first = StateDirectory(tmp_path / "up")
-    first.claim()
+    await first.claim()
     with pytest.raises(AlreadyRunning, match=rf"already runs on .*up \(process {os.getpid()}\): stop it"):
-        StateDirectory(tmp_path / "up").claim()
+        await StateDirectory(tmp_path / "up").claim()
     first.release()
     second = StateDirectory(tmp_path / "up")
     assert second.owner() is None
-    second.claim()
+    await second.claim()
     second.release()
 
 
 def test_keys_are_generated_once_and_readable_by_the_owner_only(tmp_path: Path):
-    state = StateDirectory(tmp_path)
-    path = state.key_file("staff_key", "dbk_staff_")
-    first = path.read_text()
-    assert len(first) == len("dbk_staff_") + 64
-    assert first.startswith("dbk_staff_")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert state.key_file("staff_key", "dbk_staff_").read_text() == first
-    assert StateDirectory(tmp_path / "other").path != state.path
+    files = environment.key_files(StateDirectory(tmp_path))
+    first = {name: path.read_text() for name, path in files.items()}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
+    assert stat.S_IMODE(files["staff_key"].parent.stat().st_mode) == 0o700
+    again = environment.key_files(StateDirectory(tmp_path))
+    assert {name: path.read_text() for name, path in again.items()} == first
 
 
-def test_two_runs_have_different_keys(tmp_path: Path):
+def test_staff_and_service_keys_have_the_form_of_api_keys(tmp_path: Path):
+    files = environment.key_files(StateDirectory(tmp_path))
+    for name in ("staff_key", "service_key"):
+        key = ApiKey.parse(files[name].read_text())
+        assert key is not None
+        assert key.text() == files[name].read_text()
+    assert len(bytes.fromhex(files["master_key"].read_text())) == 32
+
+
+async def test_two_runs_have_different_keys(tmp_path: Path):
     keys = set[str]()
     for name in ("one", "two"):
         state = StateDirectory(tmp_path / name)
-        state.claim()
+        await state.claim()
         keys.update(path.read_text() for path in environment.key_files(state).values())
         state.release()
     assert len(keys) == 2 * len(environment.KEYS)
@@ -65,9 +72,9 @@ def test_a_fresh_run_is_new_and_only_the_last_ones_are_kept(tmp_path: Path):
     assert [path.exists() for path in made] == [False, False, True, True, True]
 
 
-def test_a_running_run_is_never_deleted(tmp_path: Path):
+async def test_a_running_run_is_never_deleted(tmp_path: Path):
     running = StateDirectory(fresh_run(tmp_path, "demo"))
-    running.claim()
+    await running.claim()
     for _ in range(4):
         fresh_run(tmp_path, "demo")
     assert running.path.exists()
@@ -75,14 +82,22 @@ def test_a_running_run_is_never_deleted(tmp_path: Path):
     running.release()
 
 
-def test_stack_json_says_who_runs_only_while_somebody_does(tmp_path: Path):
+async def test_stack_json_says_who_runs_only_while_somebody_does(tmp_path: Path):
     state = StateDirectory(tmp_path)
-    state.claim()
+    await state.claim()
     state.note({"pid": os.getpid(), "addresses": {"intake": "127.0.0.1:1"}})
     assert json.loads((tmp_path / "stack.json").read_text())["addresses"] == {"intake": "127.0.0.1:1"}
     assert StateDirectory(tmp_path).owner() == os.getpid()
     state.release()
     assert StateDirectory(tmp_path).noted() == {}
+
+
+def test_the_note_of_a_stack_that_was_killed_says_nothing(tmp_path: Path):
+    state = StateDirectory(tmp_path)
+    (tmp_path / "lock").touch()
+    state.note({"pid": 1, "addresses": {"intake": "127.0.0.1:1"}})
+    assert state.noted() == {}
+    assert state.owner() is None
 
 
 def test_the_state_root_is_what_bolt_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
