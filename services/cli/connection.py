@@ -9,6 +9,7 @@ from directorybolt.intake.v1 import intake_service_pb2_grpc, jobs_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2, monitor_service_pb2_grpc
 
 from services.runtime.client import open_channel
+from services.runtime.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -68,5 +69,5 @@ class Connection:
 @asynccontextmanager
 async def connect(address: str, api_key: str) -> AsyncGenerator[Connection]:
     """Open a connection and close it in the end."""
-    async with open_channel(address, api_key=api_key) as channel:
+    async with open_channel(address, api_key=api_key, clock=SystemClock()) as channel:
         yield Connection(channel)

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from uuid import UUID
 
-from opentelemetry.propagate import inject
-
 from eventstore.errors import WrongExpectedVersion
 from eventstore.types import NewEvent, StreamAppend, new_event_id
 from services.domain import events, identity, job, submission
 from services.domain.errors import StreamMovedOn
+from services.runtime.telemetry import current_trace_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -87,13 +86,6 @@ def submission_stream(submission_id: str, customer_id: str) -> Stream:
 def job_stream(job_id: str, customer_id: str) -> Stream:
     """Return the stream of a job."""
     return Stream(UUID(job_id), events.JOB, UUID(customer_id))
-
-
-def current_trace_parent() -> str:
-    """Return the W3C header of the current span; empty outside of one."""
-    carrier: dict[str, str] = {}
-    inject(carrier)
-    return carrier.get("traceparent", "")
 
 
 class Ledger:
