@@ -1,0 +1,56 @@
+"""Ends jobs whose submissions are all settled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from directorybolt.job.v1 import job_pb2
+
+from services.domain import identity, job
+from services.projections.job_progress import jobs_to_finish, submission_states
+from services.runtime.ledger import JOB, Why, job_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from google.protobuf.message import Message
+    from psycopg import AsyncConnection
+    from psycopg_pool import AsyncConnectionPool
+
+    from services.domain.job import Job
+    from services.domain.kinds import State
+    from services.projections.job_progress import JobRow
+    from services.runtime.ledger import Ledger
+
+PER_ROUND_MAX: Final = 100
+
+
+class Completer:
+    """Appends JobCompleted, or JobCancelled where a cancel was asked for."""
+
+    def __init__(self, ledger: Ledger, pool: AsyncConnectionPool[AsyncConnection[Any]]) -> None:
+        self._ledger = ledger
+        self._pool = pool
+
+    async def run_once(self) -> bool:
+        """End what is over; True when there may be more."""
+        async with self._pool.connection() as connection:
+            jobs = await jobs_to_finish(connection, PER_ROUND_MAX)
+            states = [await submission_states(connection, each.job_id) for each in jobs]
+        ended = [await self._finish(row, known) for row, known in zip(jobs, states, strict=True)]
+        return any(ended) and len(jobs) == PER_ROUND_MAX
+
+    async def _finish(self, row: JobRow, states: Mapping[str, State]) -> bool:
+        def decide(state: Job) -> Sequence[Message] | None:
+            unknown = job_pb2.SUBMISSION_STATE_UNSPECIFIED
+            return job.finish(state, [states.get(each.submission_id, unknown) for each in state.planned])
+
+        change = await self._ledger.change(
+            JOB,
+            job_stream(str(row.job_id), str(row.customer_id)),
+            decide,
+            Why(correlation_id=row.job_id),
+            # One end per job, however many schedulers see it: the same event id meets itself.
+            lambda state: [identity.event_id_for("job-ended", state.job_id)],
+        )
+        return change.done
