@@ -1,0 +1,1 @@
+"""Plain operational tables, which are no events: API keys and directory slots."""
