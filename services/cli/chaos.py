@@ -12,17 +12,18 @@ from services.cli.words import last_part
 if TYPE_CHECKING:
     from directorybolt.intake.v1.jobs_pb2 import WatchJobResponse
 
-    from services.cli.sandbox_admin import SandboxAdmin
+    from sandbox.client import SandboxClient
     from stack.mesh import Mesh
 
 _SITE: Final = "slow"
+_WAIT_SECONDS: Final = 60.0
 _DIRECTORY: Final = f"sandbox-{_SITE}"
 
 
 class Assassin:
     """Waits for a worker to take the slow site, and for the site to serve its form; then strikes, once."""
 
-    def __init__(self, mesh: Mesh, sandbox: SandboxAdmin) -> None:
+    def __init__(self, mesh: Mesh, sandbox: SandboxClient) -> None:
         self._mesh = mesh
         self._sandbox = sandbox
         self._deed: asyncio.Task[str] | None = None
@@ -35,8 +36,7 @@ class Assassin:
             self._deed = asyncio.create_task(self._strike(last_part(submission.worker)))
 
     async def _strike(self, worker: str) -> str:
-        if not await self._sandbox.form_served(_SITE):
-            return ""
+        await self._sandbox.wait(_SITE, "form_served", timeout_seconds=_WAIT_SECONDS)
         await self._mesh.kill(worker, restart=False)
         return worker
 

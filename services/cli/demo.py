@@ -14,12 +14,12 @@ from uuid import uuid4
 from directorybolt.job.v1 import job_pb2
 
 from sandbox.catalogue import catalogue, expected
+from sandbox.client import SandboxClient
 from sandbox.sample_profile import bakery
 from services.cli import order, summary
 from services.cli.chaos import Assassin
 from services.cli.connection import connect
 from services.cli.progress import open_view
-from services.cli.sandbox_admin import SandboxAdmin
 from services.cli.summary import Outcome
 from services.cli.words import last_part
 from stack.mesh import Mesh, MeshOptions
@@ -50,6 +50,7 @@ class Stage:
 
     mesh: Mesh
     origin: str
+    sandbox: SandboxClient
     console: Console
 
 
@@ -67,7 +68,8 @@ async def run_demo(console: Console, state_directory: Path, *, chaos: bool, work
         origin = mesh.sandbox_origin
         if origin is None:
             raise RuntimeError("the demonstration needs the sandbox sites")
-        return await _play(Stage(mesh, origin, console), began, chaos=chaos)
+        async with SandboxClient(origin) as sandbox:
+            return await _play(Stage(mesh, origin, sandbox, console), began, chaos=chaos)
 
 
 def _tell(console: Console, change: Change, began: float) -> None:
@@ -96,7 +98,7 @@ async def _play(stage: Stage, began: float, *, chaos: bool) -> int:
 
 async def _follow(stage: Stage, connection: Connection, job: str, *, chaos: bool) -> str:
     """Show the job's progress to its end; return the worker that was killed on the way, if any."""
-    assassin = Assassin(stage.mesh, SandboxAdmin(stage.origin)) if chaos else None
+    assassin = Assassin(stage.mesh, stage.sandbox) if chaos else None
     with open_view(stage.console) as view:
         async for news in order.watch(connection, job):
             view.show(news)
@@ -112,7 +114,7 @@ async def _conclude(
 ) -> int:
     submissions, events = await connection.submissions(job), await connection.events(job)
     folder = stage.mesh.state_dir / "proofs"
-    counts = await SandboxAdmin(stage.origin).counts()
+    counts = {each: await _accepted(stage.sandbox, each) for each in expected()}
     proofs = await summary.collect_proofs(connection, submissions, folder)
     outcomes = [_outcome(each, counts, proofs) for each in submissions]
     summary.print_outcomes(outcomes, folder, stage.console)
@@ -128,6 +130,10 @@ async def _conclude(
     return 0 if whole and (not chaos or (killed and rescues)) else 1
 
 
+async def _accepted(sandbox: SandboxClient, directory: str) -> int:
+    return sum((await sandbox.counts(directory.removeprefix("sandbox-"))).values())
+
+
 def _outcome(
     submission: job_pb2.Submission, counts: Mapping[str, int], proofs: Mapping[str, Sequence[Path]]
 ) -> Outcome:
@@ -136,7 +142,7 @@ def _outcome(
     return Outcome(
         submission=submission,
         expected_state=job_pb2.SubmissionState.Value(wanted.state),
-        expected_count=wanted.count,
-        count=counts.get(directory.removeprefix("sandbox-"), 0),
+        expected_count=wanted.posts,
+        count=counts[directory],
         proofs=proofs.get(directory, ()),
     )

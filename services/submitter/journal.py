@@ -18,7 +18,7 @@ from eventstore.errors import EventStoreError
 from services.domain import attempts
 from services.domain.errors import Trouble
 from services.runtime.ledger import submission_stream
-from services.submitter.engine import Fenced, Permit
+from services.submitter.attempt_result import Fenced, Permit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from services.runtime.clock import Clock
     from services.runtime.ledger import Ledger
     from services.runtime.tables.directory_slots import DirectorySlots
+    from services.submitter.attempt_result import AttemptResult, FillReport
     from services.submitter.claiming import Claim
-    from services.submitter.engine import AttemptResult, FillReport
     from services.submitter.settings import WorkerSettings
 
     Decision = Callable[[Submission], Sequence[Message] | None]

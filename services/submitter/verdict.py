@@ -9,7 +9,7 @@ from directorybolt.event.v1 import submission_events_pb2 as facts
 from directorybolt.job.v1 import job_pb2
 
 from services.domain import attempts
-from services.submitter.engine import ResultKind
+from services.submitter.attempt_result import ResultKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from services.domain.kinds import HumanCause
     from services.domain.retry_policy import Chance
     from services.domain.submission import Submission
-    from services.submitter.engine import AttemptResult
+    from services.submitter.attempt_result import AttemptResult
 
 _REPORT: Final[Mapping[ResultKind, type[Message]]] = {
     ResultKind.LISTED: facts.SubmissionListed,

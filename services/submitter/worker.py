@@ -17,7 +17,7 @@ from services.runtime.queue import WORK_QUEUES, UnreadableMessage
 
 if TYPE_CHECKING:
     from services.runtime.queue import Received, WorkQueue
-    from services.submitter.attempt import AttemptRunner
+    from services.submitter.attempt_runner import AttemptRunner
     from services.submitter.claiming import Claim, Claimer
     from services.submitter.presence import Presence
     from services.submitter.settings import WorkerSettings

@@ -17,9 +17,10 @@ begin
   end loop;
 end $$;
 
-grant es_append, es_read_all to bolt_intake, bolt_scheduler, bolt_submitter, bolt_monitor;
+grant es_append, es_read_all, es_project to bolt_intake, bolt_scheduler, bolt_submitter, bolt_monitor;
 grant es_read_tenant to bolt_tenant;
 grant bolt_tenant to bolt_intake;
+grant vault_keeper to bolt_intake, bolt_submitter;
 
 create schema if not exists intake;
 create schema if not exists scheduler;
