@@ -22,7 +22,7 @@ NO_PROXY = (("grpc.enable_http_proxy", 0),)
 def serving(address: str) -> Callable[[Process], Awaitable[bool]]:
     """Return a probe that asks grpc.health.v1 at `address` (host:port, plaintext)."""
 
-    async def probe(_: Process) -> bool:
+    async def _probe(_: Process) -> bool:
         async with grpc.aio.insecure_channel(address, options=NO_PROXY) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             request = health_pb2.HealthCheckRequest()
@@ -32,14 +32,14 @@ def serving(address: str) -> Callable[[Process], Awaitable[bool]]:
                 return False
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
-    return probe
+    return _probe
 
 
 def answers_sqs(endpoint: str) -> Callable[[Process], Awaitable[bool]]:
     """Return a probe that lists the queues at `endpoint`."""
     headers = {"X-Amz-Target": "AmazonSQS.ListQueues", "Content-Type": "application/x-amz-json-1.0"}
 
-    async def probe(_: Process) -> bool:
+    async def _probe(_: Process) -> bool:
         async with httpx.AsyncClient(timeout=CALL_TIMEOUT_SECONDS, trust_env=False) as client:
             try:
                 answer = await client.post(endpoint, headers=headers, content=b"{}")
@@ -47,16 +47,16 @@ def answers_sqs(endpoint: str) -> Callable[[Process], Awaitable[bool]]:
                 return False
             return answer.is_success
 
-    return probe
+    return _probe
 
 
 def said(key: str) -> Callable[[Process], Awaitable[bool]]:
     """Return a probe that waits for a line of JSON with `key` in the process's output."""
 
-    async def probe(process: Process) -> bool:
+    async def _probe(process: Process) -> bool:
         return value_said(process.output(), key) is not None
 
-    return probe
+    return _probe
 
 
 def value_said(output: str, key: str) -> str | None:
