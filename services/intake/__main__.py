@@ -1,0 +1,95 @@
+"""The intake process: `python -m services.intake`, configured by its environment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Final
+
+from eventstore.errors import EventStoreError
+from eventstore.postgres import PostgresEventStore
+from eventstore.projector import Projector
+from services.intake.desk import Needs, set_up
+from services.intake.servicer import hosted
+from services.projections.catalogue import CatalogueProjection
+from services.projections.history import HistoryProjection
+from services.projections.jobs import JobsProjection
+from services.projections.reading import Reads
+from services.projections.submissions import SubmissionsProjection
+from services.runtime.clock import SystemClock
+from services.runtime.config import EvidenceConfig, SealingConfig, ServiceConfig, TimingConfig
+from services.runtime.evidence import FileEvidence
+from services.runtime.ledger import Ledger
+from services.runtime.process import Service, run_process
+from services.runtime.projecting import projecting
+from services.runtime.sealing import vault_of
+from services.runtime.service_pulse import service_pulse_loop
+from services.runtime.tables.api_keys import ApiKeyTable
+from services.runtime.tables.pool import open_pool
+from services.runtime.tokens import TokenSealer
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+
+    from eventstore.store import EventStore
+    from services.runtime.config import Environment
+
+NAME: Final = "intake"
+ROLE: Final = "bolt_intake"
+_ANSWERS_WITHIN_SECONDS: Final = 1.5
+
+
+async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
+    """Put the process together; what must be closed goes onto the stack.
+
+    Errors: ConfigError; StoreUnavailable and StoreDown when the database does not answer.
+    """
+    config, timing = ServiceConfig.read(environment), TimingConfig.read(environment)
+    url, clock = config.database_url, SystemClock()
+    vault = vault_of(url, SealingConfig.read(environment))
+    evidence = FileEvidence(EvidenceConfig.read(environment).folder, vault)
+    store = await stack.enter_async_context(PostgresEventStore.open(url))
+    await stack.enter_async_context(vault)
+    pool = await stack.enter_async_context(open_pool(url, role=ROLE, application_name=NAME))
+    projections = (CatalogueProjection(), JobsProjection(), SubmissionsProjection(), HistoryProjection())
+    projectors = [Projector(store, url, each, role=ROLE) for each in projections]
+    await stack.enter_async_context(projecting(projectors, clock))
+    ledger, api_keys = Ledger(store, NAME), ApiKeyTable(pool, clock)
+    needs = Needs(
+        ledger=ledger,
+        vault=vault,
+        reads=Reads(pool),
+        read_models={each.projection.name: each for each in projectors},
+        api_keys=api_keys,
+        evidence=evidence,
+        sealer=TokenSealer(config.token_secret, clock),
+        clock=clock,
+    )
+    pulse = service_pulse_loop(
+        ledger,
+        service=NAME,
+        instance_id=f"{os.uname().nodename}-{os.getpid()}",
+        interval_seconds=timing.pulse_seconds,
+        clock=clock,
+    )
+    return Service(
+        config=config,
+        hosted=[hosted(set_up(needs))],
+        verify_key=api_keys.verify,
+        loops=[pulse],
+        clock=clock,
+        is_ready=lambda: _answers(store),
+    )
+
+
+async def _answers(store: EventStore) -> bool:
+    try:
+        async with asyncio.timeout(_ANSWERS_WITHIN_SECONDS):
+            await store.head()
+    except (EventStoreError, TimeoutError):
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    run_process(NAME, assemble)

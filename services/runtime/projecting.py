@@ -1,0 +1,59 @@
+"""Keeps projectors running beside a service, and begins again when one breaks.
+
+A read model that cannot go on is no reason to refuse commands: what was written is safe in the log, and
+the monitor sees the lag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from eventstore.projector import Projector
+    from services.runtime.clock import Clock
+
+_PAUSE_FIRST_SECONDS: Final = 0.5
+_PAUSE_SECONDS_MAX: Final = 30.0
+_STOP_SECONDS_MAX: Final = 5.0
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@asynccontextmanager
+async def projecting(projectors: Sequence[Projector], clock: Clock) -> AsyncGenerator[None]:
+    """Run projectors inside of the context; on the way out each finishes its page, within five seconds."""
+    tasks = [
+        asyncio.create_task(_keep(each, clock), name=f"projector {each.projection.name}")
+        for each in projectors
+    ]
+    try:
+        yield
+    finally:
+        for each in projectors:
+            each.stop()
+        _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS_MAX)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep(projector: Projector, clock: Clock) -> None:
+    pause_seconds = _PAUSE_FIRST_SECONDS
+    while True:
+        began_at = clock.monotonic()
+        try:
+            await projector.run()
+        except Exception as error:  # noqa: BLE001  # one broken read model must not end the process
+            _log.error("projector.broke", projection=projector.projection.name, exc_info=error)
+        else:
+            return
+        if clock.monotonic() - began_at > _PAUSE_SECONDS_MAX:
+            pause_seconds = _PAUSE_FIRST_SECONDS
+        await clock.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 2, _PAUSE_SECONDS_MAX)
