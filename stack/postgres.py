@@ -4,7 +4,7 @@ It listens on a Unix socket in a directory that only its user may enter, so that
 127.0.0.1 only when asked to, with a password. psycopg is used to ask "are you ready" and to make databases;
 services bring their own connections.
 
-Source: docs/adr, "Embedded Postgres by our own driver".
+Source: docs/adr/0004-embedded-parts.md.
 """
 
 from __future__ import annotations

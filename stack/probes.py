@@ -19,18 +19,22 @@ CALL_TIMEOUT_SECONDS = 2.0
 NO_PROXY = (("grpc.enable_http_proxy", 0),)
 
 
+async def is_serving(address: str) -> bool:
+    """Ask grpc.health.v1 at `address` (host:port, plaintext); no answer is no."""
+    async with grpc.aio.insecure_channel(address, options=NO_PROXY) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=CALL_TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
 def serving(address: str) -> Callable[[Process], Awaitable[bool]]:
-    """Return a probe that asks grpc.health.v1 at `address` (host:port, plaintext)."""
+    """Return a probe that asks the health service at `address`."""
 
     async def _probe(_: Process) -> bool:
-        async with grpc.aio.insecure_channel(address, options=NO_PROXY) as channel:
-            stub: Any = health_pb2_grpc.HealthStub(channel)
-            request = health_pb2.HealthCheckRequest()
-            try:
-                answer = await stub.Check(request, timeout=CALL_TIMEOUT_SECONDS)
-            except grpc.aio.AioRpcError:
-                return False
-            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return await is_serving(address)
 
     return _probe
 
