@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from eventstore.connections import backoff
 from eventstore.errors import AppendQueueFull, StoreUnavailable
+from eventstore.line import ConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +31,6 @@ RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
 RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
 AnswerT_co = TypeVar("AnswerT_co", covariant=True)
-
-
-class ConnectionLost(Exception):
-    """The database went away; whether the batch was written is unknown."""
 
 
 class Sender(Protocol[RequestT_contra, AnswerT_co]):

@@ -5,13 +5,11 @@ A login needs no rights of its own but membership in the roles of `sql/roles/`.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection
 
 from eventstore.arrays import register_arrays
-from eventstore.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -66,25 +64,6 @@ async def prepare(connection: AsyncConnection, role: str | None) -> None:
 def connection_settings(application_name: str) -> dict[str, Any]:
     """Return the keyword arguments that every connection is opened with."""
     return {**_SOCKET, "application_name": application_name}
-
-
-async def connect_patiently(
-    conninfo: str, role: str | None, purpose: str, patience_seconds: float
-) -> AsyncConnection:
-    """Connect, trying again while the database does not answer.
-
-    Errors: StoreUnavailable after `patience_seconds`.
-    """
-    try:
-        async with asyncio.timeout(patience_seconds):
-            async for pause_seconds in backoff():
-                try:
-                    return await connect(conninfo, role, purpose)
-                except OperationalError:
-                    await asyncio.sleep(pause_seconds)
-    except TimeoutError:
-        pass
-    raise StoreUnavailable
 
 
 async def backoff(first_seconds: float = 0.02, max_seconds: float = 1.0) -> AsyncIterator[float]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import psycopg
 
-from eventstore.coalescer import ConnectionLost
-from eventstore.connections import STATEMENT_SECONDS_MAX, connect
+from eventstore.connections import STATEMENT_SECONDS_MAX, backoff, connect
+from eventstore.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,6 +20,10 @@ _CALL_SECONDS_MAX: Final = STATEMENT_SECONDS_MAX + 2
 T = TypeVar("T")
 
 
+class ConnectionLost(Exception):
+    """The database went away; whether the call had an effect is unknown."""
+
+
 class Line:
     """A connection that outlives its failures."""
 
@@ -28,25 +32,45 @@ class Line:
         self._conninfo = conninfo
         self._role = role
         self._purpose = purpose
+        self._turn = asyncio.Lock()
         self._connection: psycopg.AsyncConnection | None = None
 
     async def call(self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]]) -> T:
-        """Do some work on the connection.
+        """Do some work on the connection; one caller after the other.
 
         Errors: ConnectionLost when trying again may help; other psycopg errors as they are.
         """
+        async with self._turn:
+            try:
+                async with asyncio.timeout(_CALL_SECONDS_MAX):
+                    if self._connection is None:
+                        self._connection = await connect(self._conninfo, self._role, self._purpose)
+                    return await work(self._connection)
+            except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
+                await self.close()
+                raise ConnectionLost from error
+            except BaseException:
+                # Cancelled in the middle, or refused: the connection's state is not worth guessing.
+                await self.close()
+                raise
+
+    async def call_patiently(
+        self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]], patience_seconds: float
+    ) -> T:
+        """Do some work that may be done twice, again while the database does not answer.
+
+        Errors: StoreUnavailable after `patience_seconds`; other psycopg errors as they are.
+        """
         try:
-            async with asyncio.timeout(_CALL_SECONDS_MAX):
-                if self._connection is None:
-                    self._connection = await connect(self._conninfo, self._role, self._purpose)
-                return await work(self._connection)
-        except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
-            await self.close()
-            raise ConnectionLost from error
-        except BaseException:
-            # Cancelled in the middle, or refused: the connection's state is not worth guessing.
-            await self.close()
-            raise
+            async with asyncio.timeout(patience_seconds):
+                async for pause_seconds in backoff():
+                    try:
+                        return await self.call(work)
+                    except ConnectionLost:
+                        await asyncio.sleep(pause_seconds)
+        except TimeoutError:
+            raise StoreUnavailable from None
+        raise AssertionError("backoff never ends")
 
     async def close(self) -> None:
         """Close the connection; the next call makes another."""

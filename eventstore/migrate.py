@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, LiteralString, cast
 
 from psycopg import AsyncConnection, sql
 
-from eventstore.errors import EventStoreError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -28,7 +26,7 @@ _INCLUDE = re.compile(r"^\\ir\s+(\S+)\s*$", re.MULTILINE)
 _LOCK_NUMBER = 0x65736D67
 
 
-class MigrationChanged(EventStoreError):
+class MigrationChanged(RuntimeError):
     """An applied migration differs from its file; write a new one instead of changing it."""
 
 

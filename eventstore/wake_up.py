@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from eventstore.coalescer import ConnectionLost
 from eventstore.connections import connect
-from eventstore.line import Line
+from eventstore.line import ConnectionLost, Line
 from eventstore.types import Position
 
 if TYPE_CHECKING:

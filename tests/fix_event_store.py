@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from eventstore.memory import MemoryEventStore
 from eventstore.postgres import PostgresEventStore
-from tests.fix_postgres import cloned_database, postgres_cluster
+from tests.fix_postgres import cloned_database, database_url, postgres_cluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eventstore.store import EventStore
     from stack.postgres import EmbeddedPostgres
 
-__all__ = ["postgres_cluster", "store"]
+__all__ = ["database_url", "postgres_cluster", "store"]
 
 
 def wall_time() -> datetime:

@@ -3,6 +3,7 @@
 \ir ../roles/es_append.sql
 \ir ../roles/es_read_all.sql
 \ir ../roles/es_read_tenant.sql
+\ir ../roles/es_project.sql
 set local role es_owner;
 \ir ../tables/setting.sql
 \ir ../tables/lane.sql

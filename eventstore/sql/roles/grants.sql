@@ -9,3 +9,5 @@ grant select on es.event, es.pulse, es.stream_head, es.event_key, es.category, e
 grant execute on function es.leaf_v1 to es_read_all;
 
 grant select on es.event, es.pulse, es.stream_head to es_read_tenant;
+
+grant select, insert, update on es.projection to es_project;
