@@ -15,7 +15,6 @@ import json
 import os
 import re
 import shutil
-import string
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,11 +118,6 @@ async def _locked(lock: int) -> bool:
         else:
             return True
     return False
-
-
-def _api_key() -> str:
-    """Return a fresh key of the form that the services read: `dbk_<8>_<43>`, letters and digits."""
-    return "dbk_" + "_".join("".join(secrets.choice(_ALPHABET) for _ in range(size)) for size in (8, 43))
 
 
 def state_root() -> Path:
