@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from directorybolt.submitter.v1 import submitter_service_pb2_grpc
 
-from eventstore.master_key import LocalMasterKey
 from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
-from eventstore.vault import Vault
 from services.projections.workers import WorkersProjection
 from services.runtime.clock import SystemClock
 from services.runtime.config import (
@@ -27,6 +25,7 @@ from services.runtime.ledger import Ledger
 from services.runtime.loop import Loop
 from services.runtime.process import Service, run_process
 from services.runtime.queue_sqs import SqsQueue
+from services.runtime.sealing import vault_of
 from services.runtime.server import Hosted
 from services.runtime.service_pulse import service_pulse_loop
 from services.runtime.tables.api_keys import ApiKeyTable
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
+    from eventstore.vault import Vault
     from services.runtime.clock import Clock
     from services.runtime.config import Environment
 
@@ -104,7 +104,6 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
 async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
     config, named = ServiceConfig.read(environment), WorkerConfig.read(environment)
     settings = _settings(named, TimingConfig.read(environment))
-    master_key = LocalMasterKey(SealingConfig.read(environment).master_key)
     store = await stack.enter_async_context(PostgresEventStore.open(config.database_url))
     pool = open_pool(config.database_url, role=ROLE, application_name="submitter")
     rules = AddressRules.of(*named.private_origins)
@@ -117,7 +116,7 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
         clock=SystemClock(),
         ledger=Ledger(store, f"worker/{settings.worker_id}"),
         pool=await stack.enter_async_context(pool),
-        vault=await stack.enter_async_context(Vault(config.database_url, master_key)),
+        vault=await stack.enter_async_context(vault_of(config.database_url, SealingConfig.read(environment))),
         browsers=await stack.enter_async_context(
             BrowserPool(PoolConfig(sessions_warm=settings.slots, rules=rules))
         ),
@@ -141,7 +140,7 @@ def _worker(ground: Ground, presence: Presence, evidence: EvidenceConfig) -> Wor
     slots = DirectorySlots(ground.pool, ground.settings.worker_id)
     runner = AttemptRunner(
         ground.ledger,
-        Engine(ground.browsers),
+        Engine(ground.browsers, ground.clock),
         lookup,
         Proofs(ground.vault, FileEvidence(evidence.folder, ground.vault)),
         slots,
