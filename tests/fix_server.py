@@ -57,6 +57,12 @@ def bearer(key: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {key}"),)
 
 
+def raw_method(channel: grpc.aio.Channel, path: str) -> Any:
+    """Return a method that sends and gives bytes as they are."""
+    untyped: Any = channel
+    return untyped.unary_unary(path)
+
+
 @asynccontextmanager
 async def served(
     monitor: ObedientMonitor, **changes: Any

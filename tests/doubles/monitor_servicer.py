@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from directorybolt.monitor.v1 import monitor_service_pb2, monitor_service_pb2_grpc
 
+from services.runtime.loop import Signal
 from services.runtime.server import Hosted
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class ObedientMonitor(monitor_service_pb2_grpc.MonitorServiceServicer):
         self.in_flight = 0
         self.in_flight_most = 0
         self.started = asyncio.Event()
-        self.streams_ended = 0
+        self.streams_ended = Signal()
         self.context: Context | None = None
 
     async def GetHealth(self, request: Any, context: Context) -> Any:
@@ -67,7 +68,7 @@ class ObedientMonitor(monitor_service_pb2_grpc.MonitorServiceServicer):
             if request.follow:
                 await asyncio.Event().wait()
         finally:
-            self.streams_ended += 1
+            await self.streams_ended.announce()
 
     ListAlerts = _answering(monitor_service_pb2.ListAlertsResponse)
     AcknowledgeAlert = _answering(monitor_service_pb2.AcknowledgeAlertResponse)

@@ -40,6 +40,11 @@ class MovingWindow:
         self._clock = clock
         self._hits: OrderedDict[str, deque[float]] = OrderedDict()
 
+    @property
+    def subjects(self) -> int:
+        """How many subjects are remembered."""
+        return len(self._hits)
+
     def hit(self, subject: str) -> float:
         """Count a hit and return 0, or return in how many seconds there is room again."""
         now = self._clock.monotonic()
