@@ -1,0 +1,53 @@
+"""Reads what a person sees of a page, and takes pictures of it; patient with pages that are on the move."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from playwright.async_api import Error as PlaywrightError
+
+from services.submitter.outcome.facts import parse_view
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+    from services.submitter.outcome.facts import PageView
+
+_SCRIPT: Final = files("services.submitter.outcome").joinpath("read_page.js").read_text(encoding="utf-8")
+_TRIES: Final = 4
+#: A page whose next page is on its way answers no script until that one is there.
+_READ_SECONDS: Final = 5.0
+_PAUSE_SECONDS: Final = 0.1
+_PICTURE_MS: Final = 4_000
+_PICTURE_QUALITY: Final = 60
+_LOST_CONTEXT: Final = ("context was destroyed", "navigat", "Cannot find context")
+
+
+async def read_view(page: Page, form_signature: str = "") -> PageView:
+    """Read the page; a navigation in mid-read starts it anew. Errors: TimeoutError; Playwright's."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            async with asyncio.timeout(_READ_SECONDS):
+                return parse_view(cast("dict[str, Any]", await page.evaluate(_SCRIPT)), form_signature)
+        except PlaywrightError as error:
+            if not tries_left or not any(words in error.message for words in _LOST_CONTEXT):
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+    raise AssertionError("unreachable")
+
+
+async def take_picture(page: Page) -> bytes:
+    """Take a JPEG of the whole page; empty when the page does not let us."""
+    try:
+        return await page.screenshot(
+            type="jpeg",
+            quality=_PICTURE_QUALITY,
+            full_page=True,
+            timeout=_PICTURE_MS,
+            animations="disabled",
+            caret="hide",
+        )
+    except PlaywrightError:
+        return b""
