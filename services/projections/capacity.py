@@ -26,11 +26,11 @@ ATTEMPTS_AT_ONCE_DEFAULT: Final = 1
 GAP_DEFAULT: Final = timedelta(seconds=1.5)
 
 _SAVE_WORKERS: Final[LiteralString] = """
-insert into scheduler.worker (worker_id, slots, draining, last_beat_at)
-select worker_id, slots, draining, last_beat_at
+insert into scheduler.worker (worker_id, slots, draining, last_pulse_at)
+select worker_id, slots, draining, last_pulse_at
 from jsonb_populate_recordset(null::scheduler.worker, %s::jsonb)
 on conflict (worker_id) do update
-set slots = excluded.slots, draining = excluded.draining, last_beat_at = excluded.last_beat_at,
+set slots = excluded.slots, draining = excluded.draining, last_pulse_at = excluded.last_pulse_at,
     ended_at = null
 """
 _END: Final[LiteralString] = """
@@ -39,11 +39,11 @@ from unnest(%s::text[], %s::timestamptz[]) as n(worker_id, at)
 where w.worker_id = n.worker_id
 """
 # A pulse that is younger than the loss says that the worker was not lost after all.
-_BEAT: Final[LiteralString] = """
+_PULSE: Final[LiteralString] = """
 update scheduler.worker w
-set slots = n.slots, draining = n.draining, last_beat_at = n.last_beat_at, ended_at = null
+set slots = n.slots, draining = n.draining, last_pulse_at = n.last_pulse_at, ended_at = null
 from jsonb_populate_recordset(null::scheduler.worker, %s::jsonb) as n
-where w.worker_id = n.worker_id and n.last_beat_at > greatest(w.last_beat_at, w.ended_at)
+where w.worker_id = n.worker_id and n.last_pulse_at > greatest(w.last_pulse_at, w.ended_at)
 """
 _SAVE_DIRECTORIES: Final[LiteralString] = """
 insert into scheduler.directory (directory_id, state, authority, attempts_at_once_max, gap_seconds)
@@ -81,7 +81,7 @@ class CapacityChanges:
 
     workers: dict[str, Columns] = field(default_factory=dict[str, Columns])
     ended: dict[str, datetime] = field(default_factory=dict["str", "datetime"])
-    beats: dict[str, Columns] = field(default_factory=dict[str, Columns])
+    pulses: dict[str, Columns] = field(default_factory=dict[str, Columns])
     directories: dict[str, Columns] = field(default_factory=dict[str, Columns])
     starts: dict[str, datetime] = field(default_factory=dict["str", "datetime"])
 
@@ -110,7 +110,7 @@ def _started(changes: CapacityChanges, stored: StoredEvent) -> None:
 
 def _pulsed(changes: CapacityChanges, stored: StoredEvent) -> None:
     fact = cast("pulse_events_pb2.WorkerPulse", decode(stored.event_type, stored.payload))
-    changes.beats[fact.worker_id] = _worker(fact.worker_id, fact.slots, stored, draining=fact.draining)
+    changes.pulses[fact.worker_id] = _worker(fact.worker_id, fact.slots, stored, draining=fact.draining)
 
 
 def _ended(changes: CapacityChanges, stored: StoredEvent) -> None:
@@ -147,7 +147,7 @@ def _worker(worker_id: str, slots: int, stored: StoredEvent, *, draining: bool) 
         "worker_id": worker_id,
         "slots": slots,
         "draining": draining,
-        "last_beat_at": stored.recorded_at,
+        "last_pulse_at": stored.recorded_at,
     }
 
 
@@ -159,7 +159,7 @@ async def apply_capacity(
     await _write(connection, _SAVE_WORKERS, changes.workers)
     if changes.ended:
         await connection.execute(_END, [list(changes.ended), list(changes.ended.values())])
-    await _write(connection, _BEAT, changes.beats)
+    await _write(connection, _PULSE, changes.pulses)
     await _write(connection, _SAVE_DIRECTORIES, changes.directories)
     if changes.starts:
         await connection.execute(_SAVE_STARTS, [list(changes.starts), list(changes.starts.values())])

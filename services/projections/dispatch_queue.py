@@ -72,7 +72,7 @@ _ROOM: Final[LiteralString] = """
 select clock_timestamp() as now,
   (select coalesce(sum(slots), 0)::integer from scheduler.worker
    where ended_at is null and not draining
-     and last_beat_at > clock_timestamp() - %(silence)s::interval) as slots,
+     and last_pulse_at > clock_timestamp() - %(silence)s::interval) as slots,
   (select count(*)::integer from scheduler.work where held) as held,
   (select count(*)::integer from scheduler.work where dispatched) as dispatched
 """

@@ -26,30 +26,31 @@ if TYPE_CHECKING:
     from services.projections.work import Step
 
 _OPEN: Final[LiteralString] = """
-insert into scheduler.lease (submission_id, claim_version, worker_id, lease_seconds, claimed_at, last_beat_at)
+insert into scheduler.lease
+  (submission_id, claim_version, worker_id, lease_seconds, claimed_at, last_pulse_at)
 select n.submission_id, n.claim_version, n.worker_id, n.lease_seconds, n.claimed_at, n.claimed_at
 from unnest(%s::uuid[], %s::integer[], %s::text[], %s::float8[], %s::timestamptz[])
   as n(submission_id, claim_version, worker_id, lease_seconds, claimed_at)
 on conflict (submission_id) do update
 set claim_version = excluded.claim_version, worker_id = excluded.worker_id,
     lease_seconds = excluded.lease_seconds, claimed_at = excluded.claimed_at,
-    last_beat_at = excluded.last_beat_at
+    last_pulse_at = excluded.last_pulse_at
 """
 _RENEW: Final[LiteralString] = """
-update scheduler.lease l set last_beat_at = n.at
+update scheduler.lease l set last_pulse_at = n.at
 from unnest(%s::uuid[], %s::integer[], %s::timestamptz[]) as n(submission_id, claim_version, at)
-where l.submission_id = n.submission_id and l.claim_version = n.claim_version and l.last_beat_at < n.at
+where l.submission_id = n.submission_id and l.claim_version = n.claim_version and l.last_pulse_at < n.at
 """
 # After a restart of the database every lease begins anew: nobody could give a sign of life before.
 _SILENT: Final[LiteralString] = """
 select l.submission_id, w.customer_id, w.jobs[1] as job_id, l.claim_version, l.lease_seconds,
-  l.last_beat_at, clock_timestamp() as now
+  l.last_pulse_at, clock_timestamp() as now
 from scheduler.lease l join scheduler.work w using (submission_id)
-where greatest(l.last_beat_at, pg_postmaster_start_time()) + make_interval(secs => l.lease_seconds) < %s
-order by l.last_beat_at limit %s
+where greatest(l.last_pulse_at, pg_postmaster_start_time()) + make_interval(secs => l.lease_seconds) < %s
+order by l.last_pulse_at limit %s
 """
 _ONE: Final[LiteralString] = """
-select last_beat_at, clock_timestamp() as now from scheduler.lease
+select last_pulse_at, clock_timestamp() as now from scheduler.lease
 where submission_id = %s and claim_version = %s
 """
 
@@ -72,7 +73,7 @@ class LeaseChanges:
     opened: Mapping[UUID, Lease]
     closed: frozenset[UUID]
     #: By submission and claim, since a worker that lost its lease may still give signs of life.
-    beats: Mapping[tuple[UUID, int], datetime]
+    pulses: Mapping[tuple[UUID, int], datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,13 @@ class SilentLease:
     job_id: UUID
     claim_version: int
     lease_seconds: float
-    last_beat_at: datetime
+    last_pulse_at: datetime
     now: datetime
 
     @property
     def silent(self) -> timedelta:
         """How long there was no sign of life."""
-        return self.now - self.last_beat_at
+        return self.now - self.last_pulse_at
 
 
 def lease_changes(steps: Iterable[Step], events: Iterable[StoredEvent]) -> LeaseChanges:
@@ -105,7 +106,7 @@ def lease_changes(steps: Iterable[Step], events: Iterable[StoredEvent]) -> Lease
         elif _ends_a_lease(step):
             opened.pop(submission_id, None)
             closed.add(submission_id)
-    return LeaseChanges(opened, frozenset(closed), _beats(events))
+    return LeaseChanges(opened, frozenset(closed), _pulses(events))
 
 
 def _lease(step: Step) -> Lease:
@@ -124,13 +125,13 @@ def _ends_a_lease(step: Step) -> bool:
     return held_before and not step.after.state.held_by(step.after.state.claim_version)
 
 
-def _beats(events: Iterable[StoredEvent]) -> Mapping[tuple[UUID, int], datetime]:
-    beats: dict[tuple[UUID, int], datetime] = {}
+def _pulses(events: Iterable[StoredEvent]) -> Mapping[tuple[UUID, int], datetime]:
+    pulses: dict[tuple[UUID, int], datetime] = {}
     for stored in events:
         if stored.event_type == "AttemptPulse":
             pulse = cast("pulse_events_pb2.AttemptPulse", decode(stored.event_type, stored.payload))
-            beats[stored.stream_id, pulse.claim_version] = stored.recorded_at
-    return beats
+            pulses[stored.stream_id, pulse.claim_version] = stored.recorded_at
+    return pulses
 
 
 async def apply_leases(
@@ -154,9 +155,9 @@ async def apply_leases(
                 [each.claimed_at for each in leases],
             ],
         )
-    if changes.beats:
-        submissions, claims = zip(*changes.beats, strict=True)
-        await connection.execute(_RENEW, [list(submissions), list(claims), list(changes.beats.values())])
+    if changes.pulses:
+        submissions, claims = zip(*changes.pulses, strict=True)
+        await connection.execute(_RENEW, [list(submissions), list(claims), list(changes.pulses.values())])
 
 
 async def silent_leases(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from services.domain import attempts
-from services.domain.errors import DeadLetterNotFound, FieldViolation, InvalidArgument
+from services.domain.errors import DeadLetterNotFound
 from services.projections.dead_letters import dead_letters
+from services.runtime import arguments
 from services.runtime.ledger import Why
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ class DeadLetterDesk:
 
         Errors: InvalidArgument, StoreDown.
         """
-        if page_size < 0:
-            raise InvalidArgument(FieldViolation("page_size", "must not be negative"))
-        limit = min(page_size or PAGE_DEFAULT, PAGE_MAX)
+        limit = arguments.page_size(page_size, default=PAGE_DEFAULT, most=PAGE_MAX)
         async with self._reads.of_all() as connection:
             found = await dead_letters(connection, after=_after(cursor), limit=limit + 1)
         rows = found[:limit]
@@ -51,9 +50,7 @@ class DeadLetterDesk:
 
         Errors: InvalidArgument, DeadLetterNotFound.
         """
-        words = reason.strip()
-        if not 1 <= len(words) <= REASON_CHARACTERS_MAX:
-            raise InvalidArgument(FieldViolation("reason", f"write 1 to {REASON_CHARACTERS_MAX} characters"))
+        words = arguments.cleaned(reason, "reason", most=REASON_CHARACTERS_MAX, least=1)
         history = await self._ledger.history(submission_id)
         if not any(each.event_type == "SubmissionDeadLettered" for each in history):
             raise DeadLetterNotFound(dead_letter=str(submission_id))

@@ -1,22 +1,16 @@
-"""Resource names of the scheduler: `queues/p1`, `submissions/{uuid}`, `deadLetters/{uuid}`.
+"""Resource names that the scheduler writes: `queues/p1`, `deadLetters/{uuid}` and their kin.
 
 Source: AIP-122.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
-from uuid import UUID
-
-from services.domain.errors import FieldViolation, InvalidArgument
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.runtime.queue import QueueName
+    from uuid import UUID
 
-_UUID: Final = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_SUBMISSION: Final = re.compile(f"submissions/({_UUID})")
-_DEAD_LETTER: Final = re.compile(f"deadLetters/({_UUID})")
+    from services.runtime.queue import QueueName
 
 
 def queue(name: QueueName) -> str:
@@ -37,26 +31,3 @@ def customer(customer_id: UUID) -> str:
 def directory(directory_id: str) -> str:
     """Return the name of a directory."""
     return f"directories/{directory_id}"
-
-
-def read_submission(name: str, field: str) -> UUID:
-    """Return the id of a submission's name.
-
-    Errors: InvalidArgument naming `field`.
-    """
-    return _read(_SUBMISSION, name, field, "submissions/{uuid}")
-
-
-def read_dead_letter(name: str, field: str) -> UUID:
-    """Return the submission of a dead letter's name.
-
-    Errors: InvalidArgument naming `field`.
-    """
-    return _read(_DEAD_LETTER, name, field, "deadLetters/{uuid}")
-
-
-def _read(pattern: re.Pattern[str], name: str, field: str, shape: str) -> UUID:
-    found = pattern.fullmatch(name)
-    if found is None:
-        raise InvalidArgument(FieldViolation(field, f"write {shape}, not '{name[:200]}'"))
-    return UUID(found[1])

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from directorybolt.job.v1 import job_pb2
 from directorybolt.scheduler.v1 import scheduler_service_pb2 as api
-from directorybolt.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceServicer
+from directorybolt.scheduler.v1.scheduler_service_pb2_grpc import (
+    SchedulerServiceServicer,
+    add_SchedulerServiceServicer_to_server,
+)
 
 from services.domain.attempts import duration, timestamp
 from services.domain.errors import FieldViolation, InvalidArgument
 from services.projections.dispatch_queue import QueueSize, queue_sizes
+from services.runtime import arguments
 from services.runtime.queue import queue_of
+from services.runtime.server import Hosted
 from services.scheduler import names
 
 if TYPE_CHECKING:
@@ -50,7 +55,7 @@ class SchedulerServicer(SchedulerServiceServicer):
         self, request: api.ReapLeaseRequest, context: Context
     ) -> api.ReapLeaseResponse:
         del context
-        submission_id = names.read_submission(request.submission, "submission")
+        submission_id = arguments.named(request.submission, "submissions", "submission")
         if request.claim_version < 1:
             raise InvalidArgument(FieldViolation("claim_version", "must be 1 or more"))
         change = await self._rescue.reap(submission_id, request.claim_version)
@@ -71,8 +76,14 @@ class SchedulerServicer(SchedulerServiceServicer):
         self, request: api.RedriveDeadLetterRequest, context: Context
     ) -> api.RedriveDeadLetterResponse:
         del context
-        submission_id = names.read_dead_letter(request.name, "name")
+        submission_id = arguments.named(request.name, "deadLetters")
         return api.RedriveDeadLetterResponse(redriven=await self._desk.redrive(submission_id, request.reason))
+
+
+def hosted(servicer: SchedulerServicer) -> Hosted:
+    """Return the service as a server hosts it."""
+    full_name = str(api.DESCRIPTOR.services_by_name["SchedulerService"].full_name)
+    return Hosted(full_name, lambda server: add_SchedulerServiceServicer_to_server(servicer, server))
 
 
 def _queue(priority: Priority, size: QueueSize | None) -> api.Queue:

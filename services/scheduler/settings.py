@@ -21,8 +21,6 @@ _WORKER_SILENCE_LEAST = timedelta(seconds=5)
 class SchedulerSettings:
     """Times and limits of the loops."""
 
-    #: How often lost dispatches are looked for.
-    sweep: timedelta
     #: How long a dispatch may wait for its claim.
     dispatch_patience: timedelta
     #: How long a worker may be silent while its slots still count.
@@ -44,7 +42,6 @@ class SchedulerSettings:
         pulses = timedelta(seconds=timing.pulse_seconds * _PULSES_PER_WORKER)
         ageing_seconds = env.number(_PREFIX + "AGEING_SECONDS", 600, least=0.1, most=86_400)
         return cls(
-            sweep=timedelta(seconds=timing.sweep_seconds),
             dispatch_patience=timedelta(seconds=timing.lease_seconds * _LEASES_PER_DISPATCH),
             worker_silence=max(pulses, _WORKER_SILENCE_LEAST),
             ageing=timedelta(seconds=ageing_seconds),

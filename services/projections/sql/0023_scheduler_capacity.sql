@@ -3,7 +3,7 @@ create table scheduler.worker (
   worker_id text primary key,
   slots integer not null,
   draining boolean not null,
-  last_beat_at timestamptz not null,
+  last_pulse_at timestamptz not null,
   ended_at timestamptz
 );
 
