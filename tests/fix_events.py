@@ -1,7 +1,8 @@
-"""Events to append in tests, and a store of each kind."""
+"""Events to append in tests, and the time of day."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 TENANT = UUID("0190a000-0000-7000-8000-000000000001")
 OTHER_TENANT = UUID("0190a000-0000-7000-8000-000000000002")
+
+
+def wall_time() -> datetime:
+    """Return the time of day: the store takes a clock, and any will do here."""
+    return datetime.now(UTC)  # noqa: TID251 - same
 
 
 def event(payload: bytes = b"\x01\x02", event_type: str = "test.v1.Happened") -> NewEvent:

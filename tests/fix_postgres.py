@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import os
 from asyncio import Runner
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 import pytest_asyncio
-from psycopg.conninfo import conninfo_to_dict
 
+from eventstore.memory import MemoryEventStore
 from eventstore.migrate import migrate
+from eventstore.postgres import PostgresEventStore
 from stack.postgres import EmbeddedPostgres
+from tests.cloned_database import TEMPLATE, cloned_database
+from tests.fix_events import wall_time
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator
+
+    from eventstore.store import EventStore
 
 #: Small enough that a test crosses a partition's end.
 EVENT_PARTITION_SIZE = 1_000
-TEMPLATE = "eventstore_template"
 SETTINGS = {"event_partition_size": str(EVENT_PARTITION_SIZE), "pulse_partition_size": "1000"}
 
 
@@ -62,18 +66,20 @@ def postgres_cluster() -> Iterator[EmbeddedPostgres]:
         yield postgres
 
 
-@asynccontextmanager
-async def cloned_database(postgres: EmbeddedPostgres) -> AsyncGenerator[str]:
-    """Give a copy of the template, dropped afterwards."""
-    url = await postgres.clone_database(TEMPLATE)
-    try:
-        yield url
-    finally:
-        await postgres.drop_database(str(conninfo_to_dict(url)["dbname"]))
-
-
 @pytest_asyncio.fixture
 async def database_url(postgres_cluster: EmbeddedPostgres) -> AsyncIterator[str]:
     """Give an event store's database that no other test has."""
     async with cloned_database(postgres_cluster) as url:
         yield url
+
+
+@pytest_asyncio.fixture(params=["memory", "postgres"])
+async def store(
+    request: pytest.FixtureRequest, postgres_cluster: EmbeddedPostgres
+) -> AsyncIterator[EventStore]:
+    """Give an empty store of each kind, so that a promise is proven of both."""
+    if request.param == "memory":
+        yield MemoryEventStore(wall_time)
+        return
+    async with cloned_database(postgres_cluster) as url, PostgresEventStore.open(url) as opened:
+        yield opened

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eventstore.store import EventStore
     from eventstore.types import NewEvent
 
-pytest_plugins = ["tests.fix_event_store"]
+pytest_plugins = ["tests.fix_postgres"]
 
 
 async def test_the_first_append_gets_version_and_position_one(store: EventStore) -> None:

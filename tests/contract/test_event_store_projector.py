@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from eventstore.types import StoredEvent
 
-pytest_plugins = ["tests.fix_event_store"]
+pytest_plugins = ["tests.fix_postgres"]
 
 
 @dataclass

@@ -15,7 +15,7 @@ from tests.fix_events import OTHER_TENANT, TENANT, append_to, event, read_everyt
 if TYPE_CHECKING:
     from eventstore.store import EventStore
 
-pytest_plugins = ["tests.fix_event_store"]
+pytest_plugins = ["tests.fix_postgres"]
 
 START = Position(0, 0)
 

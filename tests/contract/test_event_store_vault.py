@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytest_plugins = ["tests.fix_event_store"]
+pytest_plugins = ["tests.fix_postgres"]
 
 MASTER = LocalMasterKey(bytes(range(32)))
 
