@@ -1,20 +1,22 @@
-"""An alert: raised, perhaps seen, resolved; folded from its stream."""
+"""An alert: raised, told, perhaps seen, resolved; folded from its stream."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, cast
 
 from directorybolt.event.v1 import system_events_pb2 as facts
 
-from services.domain.events import type_of
+from services.domain.submission import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from google.protobuf.message import Message
+
+    from services.domain.kinds import Severity
 
 
 class AlertState(Enum):
@@ -31,19 +33,55 @@ class Alert:
     """What is known of an alert at `version`; version 0 means that it was never raised."""
 
     version: int = 0
+    alert_id: str = ""
+    rule: str = ""
+    subject: str = ""
+    severity: Severity = facts.SEVERITY_UNSPECIFIED
+    summary: str = ""
     state: AlertState = AlertState.NONE
+    opened_at: datetime | None = None
+    raised_at: datetime | None = None
+    resolved_at: datetime | None = None
+    notified_channels: tuple[str, ...] = ()
+    failed_channels: tuple[str, ...] = ()
 
 
-_STATE_AFTER: Final[Mapping[str, AlertState]] = {
-    "AlertRaised": AlertState.RAISED,
-    "AlertAcknowledged": AlertState.ACKNOWLEDGED,
-    "AlertResolved": AlertState.RESOLVED,
-}
-
-
-def evolve(state: Alert, event: Message, version: int, _recorded_at: datetime) -> Alert:
+def evolve(state: Alert, event: Message, version: int, recorded_at: datetime) -> Alert:
     """Return the state after one more event of the stream."""
-    return replace(state, version=version, state=_STATE_AFTER.get(type_of(event), state.state))
+    return replace(_stepped(state, event, recorded_at), version=version)
+
+
+def _stepped(state: Alert, event: Message, at: datetime) -> Alert:
+    match event:
+        case facts.AlertRaised():
+            return _raised(event, at)
+        case facts.AlertNotified():
+            return replace(state, notified_channels=_with(state.notified_channels, event.channel))
+        case facts.AlertNotificationFailed():
+            return replace(state, failed_channels=_with(state.failed_channels, event.channel))
+        case facts.AlertAcknowledged():
+            return replace(state, state=AlertState.ACKNOWLEDGED)
+        case facts.AlertResolved():
+            return replace(state, state=AlertState.RESOLVED, resolved_at=at)
+        case _:
+            return state
+
+
+def _raised(fact: facts.AlertRaised, at: datetime) -> Alert:
+    return Alert(
+        alert_id=fact.alert_id,
+        rule=fact.rule,
+        subject=fact.subject,
+        severity=fact.severity,
+        summary=fact.summary,
+        state=AlertState.RAISED,
+        opened_at=instant(fact.open_time),
+        raised_at=at,
+    )
+
+
+def _with(channels: tuple[str, ...], channel: str) -> tuple[str, ...]:
+    return channels if channel in channels else (*channels, channel)
 
 
 def raise_once(state: Alert, fact: facts.AlertRaised) -> Sequence[Message] | None:
@@ -65,6 +103,11 @@ def resolve(state: Alert, alert_id: str, cause: str) -> Sequence[Message] | None
     return [facts.AlertResolved(alert_id=alert_id, cause=cause)]
 
 
-def report_delivery(state: Alert, fact: Message) -> Sequence[Message] | None:
-    """Note what a channel did with it; None when it was never raised."""
-    return [fact] if state.version else None
+def report_delivery(
+    state: Alert, fact: facts.AlertNotified | facts.AlertNotificationFailed
+) -> Sequence[Message] | None:
+    """Note what a channel did with it; None when it was never raised, or the channel has answered before."""
+    answered = {*state.notified_channels, *state.failed_channels}
+    if state.version == 0 or fact.channel in answered:
+        return None
+    return cast("Sequence[Message]", [fact])

@@ -26,6 +26,7 @@ DIRECTORY: Final = "directory"
 QUEUE: Final = "queue"
 ALERT: Final = "alert"
 SERVICE: Final = "service"
+CATEGORIES: Final = frozenset({CUSTOMER, PROFILE, JOB, SUBMISSION, WORKER, DIRECTORY, QUEUE, ALERT, SERVICE})
 
 _MEMBERS: Final = event_pb2.Event.DESCRIPTOR.oneofs_by_name["data"].fields
 

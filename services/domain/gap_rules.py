@@ -50,7 +50,8 @@ class Condition(Enum):
     """What else must hold for a rule to fire."""
 
     ALWAYS = "always"
-    SLOTS_FREE = "slots_free"
+    #: Slots stay free, and nothing is sent out, for as long again as the rule waits.
+    STANDSTILL = "standstill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class GapRule:
     """After one of `opened_by`, one of `closed_by` must follow within `after`.
 
     `renewed_by` moves the due time of a gap that is open and opens none: signs of life travel in a lane
-    of their own, and may be read after the event that closed the gap.
+    of their own, and may be read after the event that closed the gap. Of a `grouped` rule one alert, about
+    the gap that is longest overdue, stands for all: its cause is ours, not the subject's.
     """
 
     name: str
@@ -71,6 +73,7 @@ class GapRule:
     renewed_by: frozenset[str] = frozenset()
     remedy: Remedy = Remedy.NONE
     condition: Condition = Condition.ALWAYS
+    grouped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,8 @@ def default_rules(lease: timedelta, pulse: timedelta) -> Sequence[GapRule]:
             after=timedelta(minutes=1),
             severity=critical,
             description="Work is due and slots are free, but nobody sends it out: is the scheduler down?",
-            condition=Condition.SLOTS_FREE,
+            condition=Condition.STANDSTILL,
+            grouped=True,
         ),
         GapRule(
             name="dead_letter",

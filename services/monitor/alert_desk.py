@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
 from directorybolt.event.v1 import system_events_pb2 as facts
 
@@ -14,6 +13,7 @@ from services.runtime.ledger import Aggregate, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from uuid import UUID
 
     from google.protobuf.message import Message
 
@@ -25,7 +25,7 @@ ALERT: Final = Aggregate(alert.Alert, alert.evolve, lambda state: state.version)
 
 
 class AlertDesk:
-    """Changes alerts."""
+    """Changes alerts in the name of one actor."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -38,29 +38,29 @@ class AlertDesk:
             subject=gap.subject,
             severity=rule.severity,
             summary=f"{gap.subject}: {rule.description}",
-            open_time=timestamp(gap.opened_at),
+            open_time=timestamp(gap.heard_at),
             due_time=timestamp(gap.due_at),
         )
         change = await self._change(gap.alert_id, lambda state: alert.raise_once(state, fact))
         return change.done
 
-    async def acknowledge(self, alert_id: str, note: str) -> None:
-        """Note that a person has seen it; once more does no harm.
+    async def acknowledge(self, alert_id: UUID, note: str) -> alert.Alert:
+        """Note that a person has seen it; once more does no harm. Returns the alert after it.
 
         Errors: AlertNotFound; AlertStateForbids when it is over.
         """
-        change = await self._change(UUID(alert_id), lambda state: alert.acknowledge(state, alert_id, note))
-        _refuse_unless(change, alert.AlertState.ACKNOWLEDGED, alert_id)
+        change = await self._change(alert_id, lambda state: alert.acknowledge(state, str(alert_id), note))
+        return _checked(change, alert.AlertState.ACKNOWLEDGED, alert_id)
 
-    async def resolve(self, alert_id: str, cause: str) -> None:
-        """End it; once more does no harm.
+    async def resolve(self, alert_id: UUID, cause: str) -> alert.Alert:
+        """End it; once more does no harm. Returns the alert after it.
 
         Errors: AlertNotFound.
         """
-        change = await self._change(UUID(alert_id), lambda state: alert.resolve(state, alert_id, cause))
-        _refuse_unless(change, alert.AlertState.RESOLVED, alert_id)
+        change = await self._change(alert_id, lambda state: alert.resolve(state, str(alert_id), cause))
+        return _checked(change, alert.AlertState.RESOLVED, alert_id)
 
-    async def report(self, alert_id: UUID, fact: Message) -> None:
+    async def report(self, alert_id: UUID, fact: facts.AlertNotified | facts.AlertNotificationFailed) -> None:
         """Note what a channel did with it."""
         await self._change(alert_id, lambda state: alert.report_delivery(state, fact))
 
@@ -70,8 +70,9 @@ class AlertDesk:
         return await self._ledger.change(ALERT, Stream(alert_id, events.ALERT), decide)
 
 
-def _refuse_unless(change: Change[alert.Alert], wanted: alert.AlertState, alert_id: str) -> None:
+def _checked(change: Change[alert.Alert], wanted: alert.AlertState, alert_id: UUID) -> alert.Alert:
     if change.after.version == 0:
-        raise AlertNotFound(alert=alert_id)
+        raise AlertNotFound(alert=str(alert_id))
     if change.after.state is not wanted:
-        raise AlertStateForbids(alert=alert_id, state=change.after.state.value)
+        raise AlertStateForbids(alert=str(alert_id), state=change.after.state.value)
+    return change.after

@@ -4,63 +4,89 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from directorybolt.monitor.v1 import monitor_service_pb2 as pb
+
 from eventstore.types import LEDGER_LANE, Filter, Position
-from services.domain.errors import PositionBeyondEnd, StreamNotFound
+from services.domain import events
+from services.domain.errors import FieldViolation, PositionBeyondEnd, StreamNotFound
+from services.runtime import arguments
+from services.runtime.event_view import event_view
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Sequence
     from uuid import UUID
 
     from eventstore.store import EventStore
     from eventstore.types import StoredEvent
+    from services.runtime.tokens import TokenSealer
 
-PAGE_EVENTS: Final = 500
+PAGE_DEFAULT: Final = 200
+PAGE_MAX: Final = 1_000
+_SCAN_EVENTS: Final = 500
 _POLL_SECONDS: Final = 1.0
 
 
 class Audit:
     """Reads for one store."""
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, sealer: TokenSealer) -> None:
         self._store = store
+        self._sealer = sealer
 
-    async def stream(
-        self, stream_id: UUID, from_version: int, limit: int
-    ) -> tuple[Sequence[StoredEvent], int]:
+    async def stream(self, request: pb.ReadStreamRequest) -> pb.ReadStreamResponse:
         """Return a stream's events from a version on, and the version that the stream is at.
 
-        Errors: StreamNotFound.
+        Errors: InvalidArgument; StreamNotFound; EventUndecodable.
         """
-        page = await self._store.read_stream(stream_id, from_version=max(1, from_version), limit=limit)
-        if len(page) == limit:
-            return page, await self._version(stream_id, page[-1].version)
-        if page:
-            return page, page[-1].version
-        return page, await self._version(stream_id, 0)
+        stream_id = arguments.uuid(request.stream_id, "stream_id")
+        size = arguments.page_size(request.page_size, default=PAGE_DEFAULT, most=PAGE_MAX)
+        first = max(1, arguments.natural(request.from_version, "from_version"))
+        page = await self._store.read_stream(stream_id, from_version=first, limit=size)
+        return pb.ReadStreamResponse(
+            events=[event_view(stored, self._sealer) for stored in page],
+            stream_version=await self._version(stream_id, page, whole=len(page) < size),
+        )
 
-    async def _version(self, stream_id: UUID, known: int) -> int:
-        """Return the version of a stream that is at `known` at least."""
-        while page := await self._store.read_stream(stream_id, from_version=known + 1, limit=PAGE_EVENTS):
+    async def _version(self, stream_id: UUID, page: Sequence[StoredEvent], *, whole: bool) -> int:
+        """Return the version of a stream of which a page is known; `whole` when nothing follows it."""
+        known = page[-1].version if page else 0
+        if page and whole:
+            return known
+        while page := await self._store.read_stream(stream_id, from_version=known + 1, limit=_SCAN_EVENTS):
             known = page[-1].version
         if not known:
             raise StreamNotFound(stream=str(stream_id))
         return known
 
-    async def all(
-        self, after: Sequence[Position], only: Filter, *, follow: bool
-    ) -> AsyncGenerator[StoredEvent]:
+    async def all(self, request: pb.ReadAllRequest) -> AsyncGenerator[pb.ReadAllResponse]:
         """Yield the ledger after a position, to the head of now or for ever.
 
-        Errors: PositionBeyondEnd.
+        Errors: InvalidArgument; PositionBeyondEnd; EventUndecodable.
         """
+        arguments.refuse(_unknown(request))
+        after = self._sealer.read_position(request.after_position, field="after_position")
         position = next((each for each in after if each.lane == LEDGER_LANE), Position(LEDGER_LANE, 0))
         head = await self._store.head()
         if position.number > head.number:
             raise PositionBeyondEnd
-        while follow or position.number < head.number:
-            page = await self._store.read_all(position, limit=PAGE_EVENTS, only=only)
-            for event in page.events:
-                yield event
+        only = Filter(frozenset(request.categories), frozenset(request.event_types))
+        while request.follow or position.number < head.number:
+            page = await self._store.read_all(position, limit=_SCAN_EVENTS, only=only)
+            for stored in page.events:
+                # What came after the question is for those who stay.
+                if not request.follow and stored.position.number > head.number:
+                    return
+                yield pb.ReadAllResponse(event=event_view(stored, self._sealer))
             if page.scanned == position:
                 await self._store.wait_for_news(position, _POLL_SECONDS)
             position = page.scanned
+
+
+def _unknown(request: pb.ReadAllRequest) -> Iterator[FieldViolation]:
+    for each in request.categories:
+        if each not in events.CATEGORIES:
+            known = ", ".join(sorted(events.CATEGORIES))
+            yield FieldViolation("categories", f"'{each[:100]}' is none of {known}")
+    for each in request.event_types:
+        if each not in events.CLASS_BY_TYPE:
+            yield FieldViolation("event_types", f"'{each[:100]}' is no message of event.v1.Event.data")

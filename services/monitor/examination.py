@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
 from directorybolt.scheduler.v1 import scheduler_service_pb2
@@ -16,6 +16,7 @@ from services.domain.errors import Trouble
 from services.monitor import health
 from services.projections.alerts import count_open
 from services.projections.checkpoints import lags
+from services.projections.partitions import room_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from directorybolt.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
     from directorybolt.submitter.v1.submitter_service_pb2 import Worker
     from directorybolt.submitter.v1.submitter_service_pb2_grpc import SubmitterServiceStub
-    from psycopg import AsyncConnection
-    from psycopg_pool import AsyncConnectionPool
 
     from services.projections.checkpoints import Lag
+    from services.projections.partitions import Room
+    from services.projections.reading import Reads
     from services.runtime.clock import Clock
 
 ASK_SECONDS: Final = 2.0
@@ -48,12 +49,12 @@ class Examination:
 
     def __init__(
         self,
-        pool: AsyncConnectionPool[AsyncConnection[Any]],
+        reads: Reads,
         scheduler: SchedulerServiceStub,
         submitter: SubmitterServiceStub,
         clock: Clock,
     ) -> None:
-        self._pool = pool
+        self._reads = reads
         self._scheduler = scheduler
         self._submitter = submitter
         self._clock = clock
@@ -69,7 +70,7 @@ class Examination:
             score=health.score(parts, alerts),
             parts=parts,
             workers_alive=len(workers),
-            slots_free=sum(max(0, worker.slots - worker.busy) for worker in workers),
+            slots_free=sum(map(health.slots_free, workers)),
             waiting=sum(queue.waiting for each in found for queue in each.queues),
             alerts_open=sum(alerts.values()),
         )
@@ -78,16 +79,20 @@ class Examination:
         began = self._clock.monotonic()
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                behind, alerts = await self._read()
+                behind, alerts, rooms = await self._read()
         except (TimeoutError, StoreUnavailable, Trouble):
             return Findings([health.database_part(answers=False, milliseconds=0)])
         milliseconds = (self._clock.monotonic() - began) * 1_000
-        parts = [health.database_part(answers=True, milliseconds=milliseconds), health.alert_part(alerts)]
+        parts = [
+            health.database_part(answers=True, milliseconds=milliseconds),
+            health.alert_part(alerts),
+            health.log_part(rooms),
+        ]
         return Findings([*parts, *map(health.projection_part, behind)], alerts=alerts)
 
-    async def _read(self) -> tuple[Sequence[Lag], Mapping[int, int]]:
-        async with self._pool.connection() as connection:
-            return await lags(connection), await count_open(connection)
+    async def _read(self) -> tuple[Sequence[Lag], Mapping[int, int], Sequence[Room]]:
+        async with self._reads.of_all() as connection:
+            return await lags(connection), await count_open(connection), await room_ahead(connection)
 
     async def _workers(self) -> Findings:
         request = submitter_service_pb2.ListWorkersRequest()

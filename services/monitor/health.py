@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from directorybolt.event.v1 import system_events_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
+from directorybolt.submitter.v1 import submitter_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from directorybolt.submitter.v1.submitter_service_pb2 import Worker
 
     from services.projections.checkpoints import Lag
+    from services.projections.partitions import Room
 
 HEALTHY: Final = pb.HEALTH_STATE_HEALTHY
 DEGRADED: Final = pb.HEALTH_STATE_DEGRADED
@@ -74,6 +76,20 @@ def alert_part(open_by_severity: Mapping[int, int]) -> pb.HealthPart:
     critical = open_by_severity.get(system_events_pb2.SEVERITY_CRITICAL, 0)
     detail = f"{total} open, {critical} of them critical"
     return pb.HealthPart(part="alerts", state=DEGRADED if critical else HEALTHY, detail=detail)
+
+
+def log_part(rooms: Iterable[Room]) -> pb.HealthPart:
+    """Return the part of the log's partitions: without one ahead, the next append may be the last."""
+    full = sorted(room.log for room in rooms if not room.partitions)
+    detail = f"no partition ahead: {', '.join(full)}" if full else "partitions ahead"
+    return pb.HealthPart(part="log", state=UNHEALTHY if full else HEALTHY, detail=detail)
+
+
+def slots_free(worker: Worker) -> int:
+    """Return how many attempts could start now: none on a worker that takes no more."""
+    if worker.state != submitter_service_pb2.WORKER_STATE_RUNNING:
+        return 0
+    return max(0, worker.slots - worker.busy)
 
 
 def score(parts: Iterable[pb.HealthPart], open_by_severity: Mapping[int, int]) -> int:

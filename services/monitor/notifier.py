@@ -1,31 +1,33 @@
 """The loop that tells a channel about open alerts, with retries, and records what came of it.
 
 What was delivered is an event, so a restart neither forgets an alert nor tells it again; a delivery whose
-record was lost in a crash is told twice rather than never.
+record was lost in a crash is told twice rather than never. Many alerts of one rule go as one message.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from directorybolt.event.v1 import system_events_pb2 as facts
 
 from services.monitor.channel import DeliveryFailed
-from services.projections.alerts import untold_alerts
+from services.projections.deliveries import postpone_delivery, settle_delivery, take_deliveries
+from services.runtime.telemetry import GAP_RULE, start_leg
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
-    from psycopg import AsyncConnection
-    from psycopg_pool import AsyncConnectionPool
+    from collections.abc import Sequence
 
     from services.monitor.alert_desk import AlertDesk
     from services.monitor.channel import Channel
-    from services.projections.alerts import AlertRow
-    from services.runtime.clock import Clock
+    from services.projections.deliveries import Delivery
+    from services.projections.reading import Reads
+    from services.runtime.config import TraceMode
 
 TRIES_MAX: Final = 8
+#: More alerts of one rule than this, waiting together, are told in one message.
+SINGLE_MAX: Final = 3
 _BACKOFF_FIRST_SECONDS: Final = 0.5
 _BACKOFF_SECONDS_MAX: Final = 60.0
 
@@ -35,60 +37,78 @@ _log = structlog.stdlib.get_logger(__name__)
 class Notifier:
     """Tells one channel."""
 
-    def __init__(
-        self,
-        pool: AsyncConnectionPool[AsyncConnection[Any]],
-        channel: Channel,
-        desk: AlertDesk,
-        clock: Clock,
-    ) -> None:
-        self._pool = pool
+    def __init__(self, reads: Reads, channel: Channel, desk: AlertDesk, trace_mode: TraceMode) -> None:
+        self._reads = reads
         self._channel = channel
         self._desk = desk
-        self._clock = clock
-        self._tries: dict[UUID, int] = {}
-        self._not_before: dict[UUID, float] = {}
-        self._told: set[UUID] = set()
+        self._trace_mode: TraceMode = trace_mode
 
     async def run_once(self) -> bool:
-        """Try every alert whose time has come."""
-        async with self._pool.connection() as connection:
-            alerts = await untold_alerts(connection, self._channel.name)
-        open_ids = {alert.alert_id for alert in alerts}
-        # The read model lags behind our own append: what was told stays told.
-        self._told &= open_ids
-        for alert in alerts:
-            if alert.alert_id not in self._told and self._is_time(alert.alert_id):
-                await self._tell(alert)
-        return False
+        """Try every alert whose time has come; True when something was told, since more may wait."""
+        async with self._reads.of_all() as connection:
+            taken = await take_deliveries(connection, self._channel.name)
+        # Side by side: one that hangs must not use up the time for which the others are ours.
+        told = await asyncio.gather(*map(self._tell, messages(taken)), return_exceptions=True)
+        for each in told:
+            if each is not None:
+                raise each
+        return bool(taken)
 
-    def _is_time(self, alert_id: UUID) -> bool:
-        return self._clock.monotonic() >= self._not_before.get(alert_id, 0.0)
+    async def _tell(self, message: Sequence[Delivery]) -> None:
+        first = message[0].alert
+        with start_leg(
+            f"monitor.notify {self._channel.name}",
+            origin=first.trace_parent,
+            mode=self._trace_mode,
+            attributes={GAP_RULE: first.rule},
+        ):
+            try:
+                await self._channel.deliver([each.alert for each in message])
+            except DeliveryFailed as failure:
+                for each in message:
+                    await self._after_failure(each, failure)
+                return
+            for each in message:
+                await self._settle(each, self._notified(each))
 
-    async def _tell(self, alert: AlertRow) -> None:
-        tries = self._tries[alert.alert_id] = self._tries.get(alert.alert_id, 0) + 1
-        try:
-            await self._channel.deliver(alert)
-        except DeliveryFailed as failure:
-            await self._after_failure(alert, tries, failure.code)
-            return
-        fact = facts.AlertNotified(alert_id=str(alert.alert_id), channel=self._channel.name, tries=tries)
-        await self._settle(alert.alert_id, fact)
+    def _notified(self, told: Delivery) -> facts.AlertNotified:
+        return facts.AlertNotified(
+            alert_id=str(told.alert.alert_id), channel=self._channel.name, tries=told.tries
+        )
 
-    async def _after_failure(self, alert: AlertRow, tries: int, code: str) -> None:
-        _log.warning("alert_not_delivered", channel=self._channel.name, tries=tries, code=code)
-        wait = min(_BACKOFF_SECONDS_MAX, _BACKOFF_FIRST_SECONDS * 2.0 ** (tries - 1))
-        self._not_before[alert.alert_id] = self._clock.monotonic() + wait
-        if tries >= TRIES_MAX:
-            fact = facts.AlertNotificationFailed(
-                alert_id=str(alert.alert_id), channel=self._channel.name, tries=tries, code=code
+    async def _after_failure(self, told: Delivery, failure: DeliveryFailed) -> None:
+        _log.warning("alert_not_delivered", channel=self._channel.name, tries=told.tries, code=failure.code)
+        if told.tries >= TRIES_MAX:
+            await self._settle(
+                told,
+                facts.AlertNotificationFailed(
+                    alert_id=str(told.alert.alert_id),
+                    channel=self._channel.name,
+                    tries=told.tries,
+                    code=failure.code,
+                ),
             )
-            await self._settle(alert.alert_id, fact)
+            return
+        wait = min(_BACKOFF_SECONDS_MAX, _BACKOFF_FIRST_SECONDS * 2.0 ** (told.tries - 1))
+        async with self._reads.of_all() as connection:
+            await postpone_delivery(
+                connection, self._channel.name, told.alert.alert_id, max(wait, failure.retry_after_seconds)
+            )
 
     async def _settle(
-        self, alert_id: UUID, fact: facts.AlertNotified | facts.AlertNotificationFailed
+        self, told: Delivery, fact: facts.AlertNotified | facts.AlertNotificationFailed
     ) -> None:
-        await self._desk.report(alert_id, fact)
-        self._told.add(alert_id)
-        self._tries.pop(alert_id, None)
-        self._not_before.pop(alert_id, None)
+        await self._desk.report(told.alert.alert_id, fact)
+        async with self._reads.of_all() as connection:
+            await settle_delivery(connection, self._channel.name, told.alert.alert_id)
+
+
+def messages(taken: Sequence[Delivery]) -> Sequence[Sequence[Delivery]]:
+    """Return what goes into one message each: single alerts, or all of a rule where there are many."""
+    by_rule: dict[str, list[Delivery]] = {}
+    for each in taken:
+        by_rule.setdefault(each.alert.rule, []).append(each)
+    found: list[Sequence[Delivery]] = []
+    for group in by_rule.values():
+        found += [group] if len(group) > SINGLE_MAX else [[each] for each in group]
+    return found

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
 
 from directorybolt.event.v1 import system_events_pb2 as facts
 
 from eventstore.types import LEDGER_LANE, Filter
 from services.domain import events
-from services.domain.submission import instant
+from services.domain.alert import AlertState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     Statement = tuple[LiteralString, Mapping[str, object]]
 
 _RAISED: Final = """
-insert into monitor.alert (alert_id, position, rule, subject, severity, summary, state, raised_at)
-values (%(alert_id)s, %(position)s, %(rule)s, %(subject)s, %(severity)s, %(summary)s, 'raised', %(at)s)
+insert into monitor.alert
+  (alert_id, position, rule, subject, severity, summary, state, raised_at, trace_parent)
+values
+  (%(alert_id)s, %(position)s, %(rule)s, %(subject)s, %(severity)s, %(summary)s, 'raised', %(at)s,
+   %(trace_parent)s)
 on conflict (alert_id) do nothing
 """
 _NOTIFIED: Final = """
@@ -43,7 +46,7 @@ update monitor.alert set state = 'resolved', resolved_at = %(at)s where alert_id
 """
 _COLUMNS: Final = """
 select alert_id, position, rule, subject, severity, summary, state, raised_at, resolved_at,
-       notified_channels, failed_channels
+       notified_channels, failed_channels, trace_parent
 from monitor.alert
 """
 _PAGE: Final = (
@@ -54,19 +57,12 @@ order by position desc
 limit %(limit)s
 """
 )
-_UNTOLD: Final = (
-    _COLUMNS
-    + """
-where state <> 'resolved' and not %(channel)s = any(notified_channels || failed_channels)
-order by position
-limit 20
-"""
-)
+_FIND: Final = _COLUMNS + "where alert_id = any(%s) order by position"
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """An alert; `state` is raised, acknowledged or resolved."""
+    """An alert; `trace_parent` is that of its raising."""
 
     alert_id: UUID
     position: int
@@ -74,11 +70,12 @@ class AlertRow:
     subject: str
     severity: int
     summary: str
-    state: str
+    state: AlertState
     raised_at: datetime
     resolved_at: datetime | None
     notified_channels: Sequence[str]
     failed_channels: Sequence[str]
+    trace_parent: str
 
 
 class AlertsProjection:
@@ -107,7 +104,7 @@ def statement_for(stored: StoredEvent) -> Statement | None:
     at = {"alert_id": stored.stream_id, "at": stored.recorded_at}
     match fact:
         case facts.AlertRaised():
-            return _RAISED, {**at, **_raised_values(fact), "position": stored.position.number}
+            return _RAISED, {**at, **_raised_values(fact, stored)}
         case facts.AlertNotified():
             return _NOTIFIED, {**at, "channel": fact.channel}
         case facts.AlertNotificationFailed():
@@ -120,13 +117,14 @@ def statement_for(stored: StoredEvent) -> Statement | None:
             return None
 
 
-def _raised_values(fact: facts.AlertRaised) -> Mapping[str, object]:
+def _raised_values(fact: facts.AlertRaised, stored: StoredEvent) -> Mapping[str, object]:
     return {
         "rule": fact.rule,
         "subject": fact.subject,
         "severity": fact.severity,
         "summary": fact.summary,
-        "due_at": instant(fact.due_time),
+        "position": stored.position.number,
+        "trace_parent": stored.trace_parent,
     }
 
 
@@ -135,14 +133,12 @@ async def page_of_alerts(
 ) -> Sequence[AlertRow]:
     """Return alerts raised before a position, newest first."""
     values = {"before": before, "resolved": resolved, "limit": limit}
-    cursor = await connection.execute(_PAGE, values)
-    return [AlertRow(*cast("tuple[Any, ...]", row)) for row in await cursor.fetchall()]
+    return await _rows(connection, _PAGE, values)
 
 
-async def untold_alerts(connection: AsyncConnection[Any], channel: str) -> Sequence[AlertRow]:
-    """Return open alerts that a channel has neither taken nor finally refused, oldest first, at most 20."""
-    cursor = await connection.execute(_UNTOLD, {"channel": channel})
-    return [AlertRow(*cast("tuple[Any, ...]", row)) for row in await cursor.fetchall()]
+async def find_alerts(connection: AsyncConnection[Any], alert_ids: Sequence[UUID]) -> Sequence[AlertRow]:
+    """Return these alerts, oldest first."""
+    return await _rows(connection, _FIND, [list(alert_ids)])
 
 
 async def count_open(connection: AsyncConnection[Any]) -> Mapping[int, int]:
@@ -151,3 +147,17 @@ async def count_open(connection: AsyncConnection[Any]) -> Mapping[int, int]:
         "select severity, count(*)::int from monitor.alert where state <> 'resolved' group by severity"
     )
     return dict(cast("Sequence[tuple[int, int]]", await cursor.fetchall()))
+
+
+async def _rows(
+    connection: AsyncConnection[Any],
+    query: LiteralString,
+    values: Mapping[str, object] | Sequence[object],
+) -> Sequence[AlertRow]:
+    cursor = await connection.execute(query, values)
+    return [_row(cast("tuple[Any, ...]", row)) for row in await cursor.fetchall()]
+
+
+def _row(columns: tuple[Any, ...]) -> AlertRow:
+    row = AlertRow(*columns)
+    return replace(row, state=AlertState(row.state))

@@ -31,25 +31,40 @@ if TYPE_CHECKING:
 _CATEGORIES: Final = frozenset({events.JOB, events.QUEUE, events.SERVICE, events.SUBMISSION, events.WORKER})
 
 _OPEN: Final = """
-insert into monitor.gap (rule, subject, tenant, claim_version, alert_id, opened_at, due_at)
-values (%(rule)s, %(subject)s, %(tenant)s, %(claim_version)s, %(alert_id)s, %(opened_at)s, %(due_at)s)
+insert into monitor.gap
+  (rule, subject, tenant, claim_version, alert_id, opened_at, heard_at, due_at, trace_parent)
+values
+  (%(rule)s, %(subject)s, %(tenant)s, %(claim_version)s, %(alert_id)s, %(at)s, %(at)s, %(due_at)s,
+   %(trace_parent)s)
 on conflict (rule, subject) do update
 set tenant = excluded.tenant, claim_version = excluded.claim_version, alert_id = excluded.alert_id,
-    opened_at = excluded.opened_at, due_at = excluded.due_at
+    opened_at = excluded.opened_at, heard_at = excluded.heard_at, due_at = excluded.due_at,
+    trace_parent = excluded.trace_parent
 """
 _RENEW: Final = """
-update monitor.gap set due_at = greatest(due_at, %(due_at)s)
-where rule = %(rule)s and subject = %(subject)s and claim_version = %(claim_version)s
-  and opened_at <= %(opened_at)s
+update monitor.gap set heard_at = %(at)s, due_at = greatest(due_at, %(due_at)s), alert_id = %(alert_id)s
+where rule = %(rule)s and subject = %(subject)s and claim_version = %(claim_version)s and heard_at < %(at)s
 """
 _CLOSE: Final = "delete from monitor.gap where rule = %(rule)s and subject = %(subject)s"
+_NOTE_LATEST: Final = """
+insert into monitor.latest as known (event_type, recorded_at) values (%(event_type)s, %(at)s)
+on conflict (event_type) do update set recorded_at = greatest(known.recorded_at, excluded.recorded_at)
+"""
 _DUE: Final = """
-select rule, subject, tenant, claim_version, alert_id, opened_at, due_at
-from monitor.gap g
-where due_at <= clock_timestamp()
-  and not exists (select from monitor.alert a where a.alert_id = g.alert_id)
-order by due_at
-limit 100
+select found.rule, found.subject, found.tenant, found.claim_version, found.alert_id, found.heard_at,
+       found.due_at, found.trace_parent
+from unnest(%(rules)s::text[], %(limits)s::int[]) with ordinality as asked (rule, gaps_max, place)
+cross join lateral (
+  select g.* from monitor.gap g
+  where g.rule = asked.rule and g.due_at <= %(until)s
+    and not exists (
+      select from monitor.alert a
+      where a.alert_id = g.alert_id or (asked.gaps_max = 1 and a.rule = g.rule and a.state <> 'resolved')
+    )
+  order by g.due_at
+  limit asked.gaps_max
+) as found
+order by asked.place, found.due_at
 """
 _OVER: Final = """
 select a.alert_id from monitor.alert a
@@ -60,19 +75,30 @@ where a.state <> 'resolved'
 order by a.position
 limit 100
 """
+_LATEST: Final = "select recorded_at from monitor.latest where event_type = %s"
+
+#: Gaps of one rule that may fire in one round.
+PER_RULE_MAX: Final = 50
+#: Types of which only the latest is of interest.
+_LATEST_OF: Final = frozenset({"SubmissionDispatched"})
 
 
 @dataclass(frozen=True, slots=True)
 class DueGap:
-    """A gap whose time has come; `alert_id` names the alert that it raises, the same one each time."""
+    """A gap whose time has come.
+
+    `alert_id` names the alert that it raises, the same one each time; `heard_at` is when something was heard
+    of the subject last; `trace_parent` is that of the event that opened the gap.
+    """
 
     rule: str
     subject: str
     tenant: UUID
     claim_version: int
     alert_id: UUID
-    opened_at: datetime
+    heard_at: datetime
     due_at: datetime
+    trace_parent: str
 
 
 class GapsProjection:
@@ -94,7 +120,7 @@ class GapsProjection:
 
     async def reset(self, connection: AsyncConnection[Any]) -> None:
         """Forget all rows, to be built again from the beginning."""
-        await connection.execute("truncate monitor.gap")
+        await connection.execute("truncate monitor.gap, monitor.latest")
 
 
 def subject_of(stored: StoredEvent, fact: Message) -> str:
@@ -125,6 +151,8 @@ def statements_for(rules: Sequence[GapRule], stored: StoredEvent) -> Iterator[St
                 yield _RENEW, _values(gap, stored)
             case Closed():
                 yield _CLOSE, {"rule": change.rule, "subject": change.subject}
+    if stored.event_type in _LATEST_OF:
+        yield _NOTE_LATEST, {"event_type": stored.event_type, "at": stored.recorded_at}
 
 
 def _values(gap: Gap, stored: StoredEvent) -> Mapping[str, object]:
@@ -134,14 +162,26 @@ def _values(gap: Gap, stored: StoredEvent) -> Mapping[str, object]:
         "tenant": stored.tenant,
         "claim_version": gap.claim_version,
         "alert_id": alert_id_for(gap.rule, gap.subject, gap.opened_at.isoformat()),
-        "opened_at": gap.opened_at,
+        "at": gap.opened_at,
         "due_at": gap.due_at,
+        "trace_parent": stored.trace_parent,
     }
 
 
-async def due_gaps(connection: AsyncConnection[Any]) -> Sequence[DueGap]:
-    """Return gaps that are due and have no alert yet, longest overdue first, at most 100."""
-    cursor = await connection.execute(_DUE)
+async def due_gaps(
+    connection: AsyncConnection[Any], rules: Sequence[GapRule], until: datetime
+) -> Sequence[DueGap]:
+    """Return gaps of these rules that were due by `until` and have no alert yet, longest overdue first.
+
+    Shape: at most fifty of each rule, so that one rule's flood hides no other's; one of a grouped rule, and
+    none while an alert of that rule is open.
+    """
+    asked = {
+        "rules": [rule.name for rule in rules],
+        "limits": [1 if rule.grouped else PER_RULE_MAX for rule in rules],
+        "until": until,
+    }
+    cursor = await connection.execute(_DUE, asked)
     return [DueGap(*cast("tuple[Any, ...]", row)) for row in await cursor.fetchall()]
 
 
@@ -149,3 +189,10 @@ async def alerts_over(connection: AsyncConnection[Any]) -> Sequence[UUID]:
     """Return open alerts whose gap was closed or renewed, oldest first, at most 100."""
     cursor = await connection.execute(_OVER)
     return [cast("UUID", row[0]) for row in await cursor.fetchall()]
+
+
+async def last_dispatched(connection: AsyncConnection[Any]) -> datetime | None:
+    """Return when a submission was last sent out; None when never."""
+    cursor = await connection.execute(_LATEST, ["SubmissionDispatched"])
+    row = await cursor.fetchone()
+    return cast("datetime", row[0]) if row else None

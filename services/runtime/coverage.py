@@ -46,15 +46,17 @@ class Coverage:
         self._clock = clock
         self._notes: deque[tuple[datetime, Mapping[int, int]]] = deque(maxlen=_NOTES_MAX)
         self._looked_at = clock.monotonic()
+        self._reached: Mapping[int, int] = {}
         self._sound_since: float | None = None
         self._covered_until: datetime | None = None
 
     def look(self, snapshot: Snapshot) -> datetime | None:
         """Return the database time up to which all is covered; None when that is not known."""
         now = self._clock.monotonic()
-        if now - self._looked_at > OUTAGE_SECONDS:
+        if now - self._looked_at > OUTAGE_SECONDS or not snapshot.reached(self._reached):
+            # We slept, or the read model fell back: it is built again, or a crash took its last steps.
             self.lose()
-        self._looked_at = now
+        self._looked_at, self._reached = now, snapshot.checkpoints
         self._notes.append((snapshot.now, snapshot.heads))
         while self._notes and snapshot.reached(self._notes[0][1]):
             self._covered_until = self._notes.popleft()[0]

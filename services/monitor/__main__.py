@@ -1,0 +1,221 @@
+"""The monitor process: `python -m services.monitor`, configured by its environment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from directorybolt.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
+from directorybolt.submitter.v1.submitter_service_pb2_grpc import SubmitterServiceStub
+
+from eventstore.errors import EventStoreError
+from eventstore.postgres import PostgresEventStore
+from eventstore.projector import Projector
+from services.domain.gap_rules import default_rules
+from services.monitor.alert_desk import AlertDesk
+from services.monitor.alert_list import AlertList
+from services.monitor.audit import Audit
+from services.monitor.channel import SlackWebhook
+from services.monitor.dead_letters import DeadLetterCollector
+from services.monitor.examination import Examination
+from services.monitor.judge import GapJudge
+from services.monitor.notifier import Notifier
+from services.monitor.partition_keeper import INTERVAL_SECONDS, PartitionKeeper
+from services.monitor.remedies import Remedies
+from services.monitor.servicer import Parts, hosted
+from services.monitor.standstill import Standstill
+from services.monitor.verification import Verification
+from services.projections.alerts import AlertsProjection
+from services.projections.gaps import GapsProjection
+from services.projections.reading import Reads
+from services.runtime.client import open_channel
+from services.runtime.clock import SystemClock
+from services.runtime.config import AlertConfig, ConfigError, PeerConfig, ServiceConfig, TimingConfig
+from services.runtime.coverage import Coverage
+from services.runtime.ledger import Ledger
+from services.runtime.loop import Loop
+from services.runtime.process import Service, run_process
+from services.runtime.projecting import projecting
+from services.runtime.queue_sqs import SqsQueue
+from services.runtime.service_pulse import service_pulse_loop
+from services.runtime.tables.api_keys import ApiKeyTable
+from services.runtime.tables.pool import open_pool
+from services.runtime.tokens import TokenSealer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AsyncExitStack
+
+    from eventstore.store import EventStore
+    from services.domain.gap_rules import GapRule
+    from services.runtime.api_key import ApiKey
+    from services.runtime.config import Environment
+    from services.runtime.principal import Principal
+
+NAME: Final = "monitor"
+ROLE: Final = "bolt_monitor"
+JUDGE_SECONDS_MAX: Final = 1.0
+TELL_SECONDS: Final = 0.5
+COLLECT_SECONDS: Final = 2.0
+_ANSWERS_WITHIN_SECONDS: Final = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the process stands on: opened, and closed with it."""
+
+    config: ServiceConfig
+    timing: TimingConfig
+    clock: SystemClock
+    store: EventStore
+    reads: Reads
+    verify_key: Callable[[ApiKey], Awaitable[Principal | None]]
+    queue: SqsQueue
+    scheduler: SchedulerServiceStub
+    submitter: SubmitterServiceStub
+    slack: SlackWebhook | None
+    rules: Sequence[GapRule]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The log, spoken to in the monitor's own name."""
+        return Ledger(self.store, NAME)
+
+
+async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
+    """Put the process together; what must be closed goes onto the stack.
+
+    Errors: ConfigError; StoreUnavailable, StoreDown and QueueDown when database or queue do not answer.
+    """
+    ground = await _open(environment, stack)
+    url = ground.config.database_url
+    projections = (GapsProjection(ground.rules), AlertsProjection())
+    projectors = [Projector(ground.store, url, each, role=ROLE) for each in projections]
+    await stack.enter_async_context(projecting(projectors, ground.clock))
+    return Service(
+        config=ground.config,
+        hosted=[hosted(_parts(ground))],
+        verify_key=ground.verify_key,
+        loops=_loops(ground),
+        clock=ground.clock,
+        is_ready=lambda: _answers(ground.store),
+    )
+
+
+async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
+    config, timing = ServiceConfig.read(environment), TimingConfig.read(environment)
+    scheduler_address, submitter_address = _peer_addresses(environment)
+    clock, key = SystemClock(), config.service_key
+    store = await stack.enter_async_context(PostgresEventStore.open(config.database_url))
+    pool = await stack.enter_async_context(open_pool(config.database_url, role=ROLE, application_name=NAME))
+    scheduler = open_channel(scheduler_address, api_key=key, clock=clock)
+    submitter = open_channel(submitter_address, api_key=key, clock=clock)
+    lease, pulse = timedelta(seconds=timing.lease_seconds), timedelta(seconds=timing.pulse_seconds)
+    return Ground(
+        config=config,
+        timing=timing,
+        clock=clock,
+        store=store,
+        reads=Reads(pool),
+        verify_key=ApiKeyTable(pool, clock).verify,
+        queue=await _open_queue(stack),
+        scheduler=SchedulerServiceStub(await stack.enter_async_context(scheduler)),
+        submitter=SubmitterServiceStub(await stack.enter_async_context(submitter)),
+        slack=await _open_slack(AlertConfig.read(environment).slack_webhook_url, stack),
+        rules=default_rules(lease, pulse),
+    )
+
+
+def _peer_addresses(environment: Environment) -> tuple[str, str]:
+    peers = PeerConfig.read(environment)
+    for name, address in (("SCHEDULER", peers.scheduler_address), ("SUBMITTER", peers.submitter_address)):
+        if not address:
+            raise ConfigError(f"DIRECTORYBOLT_{name}_ADDRESS is not set: give it a value")
+    return peers.scheduler_address, peers.submitter_address
+
+
+async def _open_queue(stack: AsyncExitStack) -> SqsQueue:
+    queue = SqsQueue()
+    stack.push_async_callback(queue.close)
+    await queue.ensure_queues()
+    return queue
+
+
+async def _open_slack(url: str, stack: AsyncExitStack) -> SlackWebhook | None:
+    return await stack.enter_async_context(SlackWebhook.open(url)) if url else None
+
+
+def _parts(ground: Ground) -> Parts:
+    sealer = TokenSealer(ground.config.token_secret, ground.clock)
+    return Parts(
+        store=ground.store,
+        rules=ground.rules,
+        examination=Examination(ground.reads, ground.scheduler, ground.submitter, ground.clock),
+        alerts=AlertList(ground.reads, sealer),
+        audit=Audit(ground.store, sealer),
+        verification=Verification(ground.store, sealer),
+    )
+
+
+def _loops(ground: Ground) -> Sequence[Loop]:
+    judge_seconds = min(JUDGE_SECONDS_MAX, ground.timing.sweep_seconds)
+    collector = DeadLetterCollector(ground.ledger, ground.queue)
+    pulse = service_pulse_loop(
+        ground.ledger,
+        service=NAME,
+        instance_id=f"{os.uname().nodename}-{os.getpid()}",
+        interval_seconds=ground.timing.pulse_seconds,
+        clock=ground.clock,
+    )
+    return [
+        _loop(ground, "gap judge", _judge(ground).run_once, judge_seconds),
+        _loop(ground, "dead letter collector", collector.run_once, COLLECT_SECONDS),
+        _loop(ground, "partition keeper", PartitionKeeper(ground.reads).run_once, INTERVAL_SECONDS),
+        *_notifiers(ground),
+        pulse,
+    ]
+
+
+def _judge(ground: Ground) -> GapJudge:
+    return GapJudge(
+        ground.reads,
+        ground.rules,
+        Coverage(ground.clock),
+        desk=AlertDesk(ground.ledger),
+        remedies=Remedies(ground.ledger, ground.scheduler, ground.clock),
+        standstill=Standstill(ground.reads, ground.submitter, ground.clock),
+        trace_mode=ground.config.telemetry.trace_mode,
+    )
+
+
+def _notifiers(ground: Ground) -> Sequence[Loop]:
+    if ground.slack is None:
+        return ()
+    mode = ground.config.telemetry.trace_mode
+    notifier = Notifier(ground.reads, ground.slack, AlertDesk(ground.ledger), mode)
+    return [_loop(ground, "notifier", notifier.run_once, TELL_SECONDS)]
+
+
+def _loop(
+    ground: Ground, name: str, run_once: Callable[[], Awaitable[bool]], interval_seconds: float
+) -> Loop:
+    # A watchdog that pauses for long after a failure is none.
+    return Loop(
+        name, run_once, interval_seconds=interval_seconds, clock=ground.clock, backoff_max_seconds=5.0
+    )
+
+
+async def _answers(store: EventStore) -> bool:
+    try:
+        async with asyncio.timeout(_ANSWERS_WITHIN_SECONDS):
+            await store.head()
+    except (EventStoreError, TimeoutError):
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    run_process(NAME, assemble)

@@ -1,0 +1,121 @@
+"""MonitorService: each method is one use case."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from directorybolt.monitor.v1 import monitor_service_pb2 as pb
+from directorybolt.monitor.v1 import monitor_service_pb2_grpc
+
+from services.monitor.alert_desk import AlertDesk
+from services.monitor.views import alert_view, rule_view
+from services.runtime.arguments import cleaned, named
+from services.runtime.ledger import Ledger
+from services.runtime.principal import current_principal
+from services.runtime.server import Hosted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    import grpc
+
+    from eventstore.store import EventStore
+    from services.domain.gap_rules import GapRule
+    from services.monitor.alert_list import AlertList
+    from services.monitor.audit import Audit
+    from services.monitor.examination import Examination
+    from services.monitor.verification import Verification
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+FULL_NAME: Final = "directorybolt.monitor.v1.MonitorService"
+NOTE_CHARACTERS_MAX: Final = 500
+BY_A_PERSON: Final = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the methods are made of."""
+
+    store: EventStore
+    rules: Sequence[GapRule]
+    examination: Examination
+    alerts: AlertList
+    audit: Audit
+    verification: Verification
+
+
+class MonitorServicer(monitor_service_pb2_grpc.MonitorServiceServicer):
+    """Says what is wrong, and what happened."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def GetHealth(self, request: pb.GetHealthRequest, context: Context) -> pb.GetHealthResponse:
+        """Say how the mesh is."""
+        del request, context
+        return await self._parts.examination.run()
+
+    async def ListAlerts(self, request: pb.ListAlertsRequest, context: Context) -> pb.ListAlertsResponse:
+        """List alerts."""
+        del context
+        return await self._parts.alerts.page(request)
+
+    async def AcknowledgeAlert(
+        self, request: pb.AcknowledgeAlertRequest, context: Context
+    ) -> pb.AcknowledgeAlertResponse:
+        """Mark an alert as seen."""
+        del context
+        alert_id = named(request.name, "alerts")
+        note = cleaned(request.note, "note", most=NOTE_CHARACTERS_MAX)
+        alert = await self._desk().acknowledge(alert_id, note)
+        return pb.AcknowledgeAlertResponse(alert=alert_view(alert))
+
+    async def ResolveAlert(
+        self, request: pb.ResolveAlertRequest, context: Context
+    ) -> pb.ResolveAlertResponse:
+        """Close an alert by hand."""
+        del context
+        alert = await self._desk().resolve(named(request.name, "alerts"), BY_A_PERSON)
+        return pb.ResolveAlertResponse(alert=alert_view(alert))
+
+    async def ListGapRules(
+        self, request: pb.ListGapRulesRequest, context: Context
+    ) -> pb.ListGapRulesResponse:
+        """List the gap rules in force."""
+        del request, context
+        return pb.ListGapRulesResponse(gap_rules=map(rule_view, self._parts.rules))
+
+    async def ReadStream(self, request: pb.ReadStreamRequest, context: Context) -> pb.ReadStreamResponse:
+        """Read one stream."""
+        del context
+        return await self._parts.audit.stream(request)
+
+    async def ReadAll(
+        self, request: pb.ReadAllRequest, context: Context
+    ) -> AsyncGenerator[pb.ReadAllResponse]:
+        """Read the log from a position, and follow it."""
+        del context
+        async with aclosing(self._parts.audit.all(request)) as answers:
+            async for each in answers:
+                yield each
+
+    async def VerifyLog(self, request: pb.VerifyLogRequest, context: Context) -> pb.VerifyLogResponse:
+        """Recompute the hash chain."""
+        del request, context
+        return await self._parts.verification.run()
+
+    def _desk(self) -> AlertDesk:
+        """Return a desk that acts in the name of the caller."""
+        return AlertDesk(Ledger(self._parts.store, current_principal().actor))
+
+
+def hosted(parts: Parts) -> Hosted:
+    """Return the service, ready to be put on a server."""
+    servicer = MonitorServicer(parts)
+    return Hosted(
+        FULL_NAME,
+        lambda server: monitor_service_pb2_grpc.add_MonitorServiceServicer_to_server(servicer, server),
+    )
