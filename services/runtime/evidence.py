@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID, uuid4
 
+from eventstore.vault import SealBroken
 from services.domain.errors import ProofNotFound
 
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ class SealedBytes(Protocol):
 class Sealing(Protocol):
     """What seals and opens: the event store's vault, with a key per customer."""
 
-    async def seal(self, tenant: UUID, bound_to: bytes, plaintext: bytes, /) -> SealedBytes:
-        """Seal under the tenant's key, bound to `bound_to`. Errors: KeyDestroyed."""
+    async def seal(self, tenant: UUID, context: bytes, plaintext: bytes) -> SealedBytes:
+        """Seal under the tenant's key, bound to `context`. Errors: KeyDestroyed."""
         ...
 
-    async def open(self, key_id: UUID, tenant: UUID, bound_to: bytes, ciphertext: bytes, /) -> bytes:
-        """Open what `seal` sealed. Errors: KeyDestroyed."""
+    async def open(self, key_id: UUID, tenant: UUID, context: bytes, ciphertext: bytes) -> bytes:
+        """Open what `seal` sealed. Errors: KeyDestroyed, SealBroken."""
         ...
 
 
@@ -92,7 +93,7 @@ class FileEvidence:
         proof_id = uuid4()
         described = content_type[:_TYPE_CHARACTERS_MAX].encode("ascii", "replace")
         plain = bytes([len(described)]) + described + content
-        sealed = await self._sealing.seal(customer_id, proof_id.bytes, plain)
+        sealed = await self._sealing.seal(tenant=customer_id, context=proof_id.bytes, plaintext=plain)
         await asyncio.to_thread(
             _write, self._path(proof_id), _MAGIC + sealed.key_id.bytes + sealed.ciphertext
         )
@@ -110,7 +111,13 @@ class FileEvidence:
         if raw[: len(_MAGIC)] != _MAGIC:
             raise ProofNotFound(proof=str(proof_id))
         key_id = UUID(bytes=raw[len(_MAGIC) : _HEADER_BYTES])
-        plain = await self._sealing.open(key_id, customer_id, proof_id.bytes, raw[_HEADER_BYTES:])
+        try:
+            plain = await self._sealing.open(
+                key_id=key_id, tenant=customer_id, context=proof_id.bytes, ciphertext=raw[_HEADER_BYTES:]
+            )
+        except SealBroken:
+            # Another customer's, or a damaged file: for the caller there is no such proof.
+            raise ProofNotFound(proof=str(proof_id)) from None
         type_end = 1 + plain[0]
         return Picture(plain[1:type_end].decode("ascii"), plain[type_end:])
 

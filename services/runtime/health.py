@@ -56,9 +56,10 @@ class Health(health_pb2_grpc.HealthServicer):
         for watcher in self._watchers:
             watcher.put_nowait(None)
 
-    async def Check(  # noqa: D102  # grpc.health.v1
+    async def Check(
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> health_pb2.HealthCheckResponse:
+        """Say how a service is now; NOT_FOUND for one that is not ours."""
         status = self._statuses.get(request.service)
         if status is None:
             context.set_code(grpc.StatusCode.NOT_FOUND)
@@ -66,18 +67,18 @@ class Health(health_pb2_grpc.HealthServicer):
             return health_pb2.HealthCheckResponse()
         return health_pb2.HealthCheckResponse(status=status)
 
-    async def List(  # noqa: D102  # grpc.health.v1
-        self, request: object, context: Context
-    ) -> Message:
+    async def List(self, request: object, context: Context) -> Message:
+        """Say how every service is now."""
         del request, context
         statuses = {
             name: health_pb2.HealthCheckResponse(status=status) for name, status in self._statuses.items()
         }
         return _NEWER.HealthListResponse(statuses=statuses)
 
-    async def Watch(  # noqa: D102  # grpc.health.v1
+    async def Watch(
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncGenerator[health_pb2.HealthCheckResponse]:
+        """Say how a service is, and again whenever that changes."""
         del context
         news: asyncio.Queue[Status | None] = asyncio.Queue()
         news.put_nowait(self._statuses.get(request.service, SERVICE_UNKNOWN))

@@ -12,6 +12,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from eventstore.vault import SealBroken
 from services.domain.errors import ProofNotFound
 from services.runtime.evidence import FileEvidence
 
@@ -36,17 +37,20 @@ class OneKeyPerTenant:
     def __init__(self) -> None:
         self._keys: dict[UUID, tuple[UUID, AESGCM]] = {}
 
-    async def seal(self, tenant: UUID, bound_to: bytes, plaintext: bytes) -> Sealed:
+    async def seal(self, tenant: UUID, context: bytes, plaintext: bytes) -> Sealed:
         """Seal under the tenant's key."""
         key_id, cipher = self._keys.setdefault(tenant, (uuid4(), AESGCM(secrets.token_bytes(32))))
         nonce = secrets.token_bytes(12)
-        return Sealed(key_id, nonce + cipher.encrypt(nonce, plaintext, bound_to))
+        return Sealed(key_id, nonce + cipher.encrypt(nonce, plaintext, context))
 
-    async def open(self, key_id: UUID, tenant: UUID, bound_to: bytes, ciphertext: bytes) -> bytes:
+    async def open(self, key_id: UUID, tenant: UUID, context: bytes, ciphertext: bytes) -> bytes:
         """Open with the tenant's key."""
         own_id, cipher = self._keys.get(tenant, (key_id, AESGCM(b"0" * 32)))
         assert own_id == key_id or tenant not in self._keys
-        return cipher.decrypt(ciphertext[:12], ciphertext[12:], bound_to)
+        try:
+            return cipher.decrypt(ciphertext[:12], ciphertext[12:], context)
+        except InvalidTag as error:
+            raise SealBroken from error
 
 
 @pytest.fixture
@@ -77,7 +81,7 @@ async def test_the_disk_holds_one_sealed_file_and_nothing_unfinished(
 
 async def test_another_customers_picture_does_not_open(evidence: FileEvidence) -> None:
     proof = await evidence.put(CUSTOMER, PICTURE, "image/jpeg")
-    with pytest.raises(InvalidTag):
+    with pytest.raises(ProofNotFound):
         await evidence.get(uuid4(), proof.proof_id)
 
 
@@ -85,7 +89,7 @@ async def test_swapped_files_do_not_open(evidence: FileEvidence, tmp_path: Path)
     one, two = [await evidence.put(CUSTOMER, PICTURE + bytes([n]), "image/jpeg") for n in range(2)]
     paths = _files(tmp_path)
     paths[one.proof_id.hex].write_bytes(paths[two.proof_id.hex].read_bytes())
-    with pytest.raises(InvalidTag):
+    with pytest.raises(ProofNotFound):
         await evidence.get(CUSTOMER, one.proof_id)
 
 

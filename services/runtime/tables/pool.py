@@ -44,6 +44,7 @@ async def open_pool(
     milliseconds = str(int(statement_seconds_max * 1_000))
 
     async def prepare(connection: AsyncConnection[Any]) -> None:
+        """Give a connection its role and settings."""
         await connection.execute(_SETTINGS, [role or "none", milliseconds, milliseconds, milliseconds])
 
     pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
