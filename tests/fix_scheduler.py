@@ -14,7 +14,6 @@ import pytest_asyncio
 from directorybolt.directory.v1 import directory_pb2
 from directorybolt.event.v1 import job_events_pb2, system_events_pb2
 from directorybolt.job.v1 import job_pb2
-from psycopg.conninfo import conninfo_to_dict
 
 from eventstore.errors import EventStoreError
 from eventstore.postgres import PostgresEventStore
@@ -37,9 +36,10 @@ from services.scheduler.fair_share import FairShare
 from services.scheduler.lease_reaper import LeaseReaper
 from services.scheduler.planner import Planner
 from services.scheduler.settings import SchedulerSettings
+from tests.cloned_database import cloned_database
 from tests.doubles.breaking_store import BreakingStore
 from tests.doubles.quick_worker import QuickWorker
-from tests.fix_postgres import TEMPLATE, postgres_cluster
+from tests.fix_postgres import postgres_cluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from services.domain.job import Job
     from services.domain.kinds import Package, Priority
     from services.domain.submission import Submission
+    from services.runtime.config import TraceMode
     from services.runtime.queue import WorkQueue
     from stack.postgres import EmbeddedPostgres
 
@@ -90,6 +91,10 @@ class Stage:
     def worker(self) -> QuickWorker:
         """A worker with a long lease."""
         return QuickWorker(self.ledger, self.queue)
+
+    def use_trace_mode(self, mode: TraceMode) -> None:
+        """Have the loops cut traces this way."""
+        self.settings = replace(self.settings, trace_mode=mode)
 
     def planner(self) -> Planner:
         """Return a planner of its own."""
@@ -226,18 +231,15 @@ async def open_stage(url: str, settings: SchedulerSettings = SETTINGS) -> AsyncG
         pool = await stack.enter_async_context(open_pool(url, role=ROLE, application_name="scheduler"))
         projector = Projector(store, url, SchedulingProjection(), role=ROLE, poll_seconds=0.2)
         await stack.enter_async_context(projector.running())
-        yield Stage(store, pool, projector, MemoryQueue(SystemClock()), replace(settings))
+        yield Stage(store, pool, projector, MemoryQueue(SystemClock()), settings)
 
 
 @asynccontextmanager
 async def scheduler_database(cluster: EmbeddedPostgres) -> AsyncGenerator[str]:
     """Give a database with everything in it, dropped afterwards."""
-    url = await cluster.clone_database(TEMPLATE)
-    try:
+    async with cloned_database(cluster) as url:
         await migrate(url)
         yield url
-    finally:
-        await cluster.drop_database(str(conninfo_to_dict(url)["dbname"]))
 
 
 @pytest_asyncio.fixture

@@ -25,10 +25,15 @@ if TYPE_CHECKING:
     from eventstore.types import StoredEvent
     from services.projections.work import Step
 
+# In a replay the pulses may all have been read before the claim: they are looked up, or every lease would
+# look as if it had been silent since its beginning.
 _OPEN: Final[LiteralString] = """
 insert into scheduler.lease
   (submission_id, claim_version, worker_id, lease_seconds, claimed_at, last_pulse_at)
-select n.submission_id, n.claim_version, n.worker_id, n.lease_seconds, n.claimed_at, n.claimed_at
+select n.submission_id, n.claim_version, n.worker_id, n.lease_seconds, n.claimed_at,
+  greatest(n.claimed_at, (
+    select max(p.recorded_at) from es.pulse p
+    where p.stream_id = n.submission_id and p.recorded_at > n.claimed_at))
 from unnest(%s::uuid[], %s::integer[], %s::text[], %s::float8[], %s::timestamptz[])
   as n(submission_id, claim_version, worker_id, lease_seconds, claimed_at)
 on conflict (submission_id) do update

@@ -66,6 +66,8 @@ class QuickWorker:
         """Claim what a message speaks of; None when it is out of date."""
         work = received.work()
         state = await self.ledger.submission(str(work.submission_id))
+        if state.version == 0:
+            return None
         change = await self.ledger.change_submission(
             state,
             lambda now: attempts.claim(now, str(work.dispatch_id), self.worker_id, self.lease),
