@@ -14,7 +14,7 @@ from grpc.aio import AioRpcError
 from rich.console import Console
 
 from services.cli import running
-from services.cli.demo import run_demo
+from services.cli.demo import Wishes, run_demo
 from services.cli.errors import explain
 from stack.errors import StackError, StartFailed
 from stack.state import fresh_run, state_root
@@ -41,14 +41,15 @@ def cli() -> None:
 @click.option("--chaos", is_flag=True, help="Kill a worker in mid-form, and watch the rescue.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 8), help="Worker processes.")
 @click.option("--keep-at", type=click.Path(path_type=Path), help="Directory for data, logs and proof.")
-def demo(*, chaos: bool, workers: int, keep_at: Path | None) -> None:
+@click.option("--stay", is_flag=True, help="Keep everything running in the end, to look around.")
+def demo(*, chaos: bool, workers: int, keep_at: Path | None, stay: bool) -> None:
     """Start everything, run one job through nine sandbox directories, show what came of it.
 
     Exit code 0 only if every submission reached the outcome that its site calls for, and the sites' own
     counters agree.
     """
     directory = keep_at or fresh_run(state_root(), "demo")
-    raise SystemExit(_run(run_demo(Console(), directory, chaos=chaos, workers=workers)))
+    raise SystemExit(_run(run_demo(Console(), directory, Wishes(chaos, workers, stay))))
 
 
 @cli.command()

@@ -54,13 +54,23 @@ class Stage:
     console: Console
 
 
-async def run_demo(console: Console, state_directory: Path, *, chaos: bool, workers: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the demonstration was asked for."""
+
+    chaos: bool
+    workers: int
+    #: Keep the mesh running in the end, until Ctrl-C.
+    stay: bool
+
+
+async def run_demo(console: Console, state_directory: Path, wishes: Wishes) -> int:
     """Start the mesh, run one job through it and show what came of it; 0 when all is as expected."""
     began = time.monotonic()
-    console.print("[bold]DirectoryBolt[/bold]: starting Postgres, the queue, nine web sites and the services")
+    console.print("[bold]DirectoryBolt[/bold] starts Postgres, a queue, nine web sites and four services")
     options = MeshOptions(
         state_directory=state_directory,
-        submitters=workers,
+        submitters=wishes.workers,
         environment=SETTINGS,
         report=lambda change: _tell(console, change, began),
     )
@@ -69,7 +79,11 @@ async def run_demo(console: Console, state_directory: Path, *, chaos: bool, work
         if origin is None:
             raise RuntimeError("the demonstration needs the sandbox sites")
         async with SandboxClient(origin) as sandbox:
-            return await _play(Stage(mesh, origin, sandbox, console), began, chaos=chaos)
+            code = await _play(Stage(mesh, origin, sandbox, console), began, chaos=wishes.chaos)
+        if wishes.stay:
+            console.print("\n[bold]The mesh stays up[/bold]; Ctrl-C stops it")
+            await mesh.wait_for_failure()
+        return code
 
 
 def _tell(console: Console, change: Change, began: float) -> None:
@@ -86,7 +100,8 @@ async def _play(stage: Stage, began: float, *, chaos: bool) -> int:
         customer = await order.create_customer(staff.intake, "Demonstration", str(uuid4()))
         key = await order.create_api_key(staff.intake, customer)
         changed = await order.import_directories(staff.intake, catalogue(stage.origin))
-    stage.console.print(f"customer {last_part(customer)} has a key; {changed} directories in the catalogue")
+    stage.console.print(f"\ncustomer {last_part(customer)} has an API key", highlight=False)
+    stage.console.print(f"{changed} directories are in the catalogue")
     async with connect(address, key) as connection:
         profile = await order.upsert_profile(connection.intake, customer, bakery())
         names = [f"directories/{directory}" for directory in expected()]

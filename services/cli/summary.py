@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from services.cli.connection import Connection
     from stack.mesh import Mesh
+
+
+TABLE_CHARACTERS: Final = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +66,24 @@ def _write(path: Path, picture: bytes) -> None:
 def print_outcomes(outcomes: Sequence[Outcome], folder: Path, console: Console) -> None:
     """Print what came of each directory, and where the proof lies."""
     console.print()
-    console.print(_outcome_table(outcomes))
-    console.print(f"proof pictures: {folder}", highlight=False, soft_wrap=True)
+    console.print(_outcome_table(outcomes), width=max(console.width, TABLE_CHARACTERS), soft_wrap=True)
+    console.print('"accepted" is what the sites themselves have counted, of what they should have')
+    console.print(f"the proof pictures lie in {folder}", highlight=False, soft_wrap=True)
 
 
 def _outcome_table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(title="Outcomes", box=None, pad_edge=False, title_justify="left")
-    for heading in ("directory", "outcome", "attempts", "accepted by the site", "proof", ""):
-        table.add_column(heading, justify="right" if heading.startswith(("attempts", "accepted")) else "left")
+    for heading in ("directory", "outcome", "attempts", "accepted", "", "proof"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "attempts" else "left")
     for each in outcomes:
         word = word_of(each.submission.state)
         table.add_row(
             last_part(each.submission.directory),
-            f"[{word.style}]{word.text}[/]" if word.style else word.text,
+            f"[{word.style}]{word.text}[/]",
             str(each.submission.attempt),
             f"{each.count} of {each.expected_count}",
-            each.proofs[-1].name if each.proofs else "-",
             "[green]as expected[/]" if each.as_expected else f"[red]expected {_expected(each)}[/]",
+            each.proofs[-1].name if each.proofs else "-",
         )
     return table
 
@@ -131,7 +135,7 @@ def print_next_steps(mesh: Mesh, job: str, key: str, console: Console) -> None:
     intake, monitor = mesh.addresses["intake"], mesh.addresses["monitor"]
     json.dumps({"name": job})
     bearer = f"-H 'authorization: Bearer {key}'"
-    console.print("\n[bold]Try[/bold] (the addresses answer while `./bolt up` runs):")
+    console.print("\n[bold]Try[/bold] (while the demonstration runs: start it with --stay):")
     for command in (
         f"grpcurl -plaintext {intake} list",
         (
@@ -143,5 +147,6 @@ def print_next_steps(mesh: Mesh, job: str, key: str, console: Console) -> None:
         console.print(f"  {command}", highlight=False, soft_wrap=True)
     console.print(
         "\n[bold]Trace[/bold]: set OTEL_EXPORTER_OTLP_ENDPOINT (a Jaeger on http://127.0.0.1:4317, say) "
-        "and run it again: one trace goes from CreateJob to the click."
+        "and run it again: one trace goes from CreateJob to the click.",
+        soft_wrap=True,
     )
