@@ -22,6 +22,7 @@ from services.domain.errors import (
 )
 from services.domain.packages import TERMS
 from services.intake import access, arguments, names
+from services.intake.streams import read_job
 from services.runtime.ledger import Why, job_stream
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class JobDesk:
         """Accept an order and return its job; a repeat gets the job of the first.
 
         Errors: InvalidArgument, ScopeMissing, CustomerNotFound, ProfileNotFound, DirectoryNotFound,
-        RequestIdReused; nothing is stored then.
+        RequestIdReused; KeyDestroyed when the customer was erased. Nothing is stored then.
         """
         order = read_order(customer_id, request)
         if not await self._came_before(order):
@@ -87,7 +88,7 @@ class JobDesk:
         return order.job_id
 
     async def _came_before(self, order: Order) -> bool:
-        job = await self._ledger.job(str(order.job_id))
+        job = (await read_job(self._ledger, order.job_id, order.customer_id)).state
         if job.version and job.body_hash != order.body_hash:
             raise RequestIdReused(request_id=order.request_id, job=names.job(order.customer_id, job.job_id))
         return job.version > 0
@@ -95,14 +96,14 @@ class JobDesk:
     async def _decide(self, order: Order) -> job_events_pb2.JobAccepted:
         terms = await self._customers.terms(order.customer_id)
         priority = _priority(order.priority, terms.package)
-        profile_version = await self._profiles.version(order.profile)
+        profile = await self._profiles.get(order.profile)
         arguments.refuse(_too_many(order.directory_ids, terms.package))
         await self._directories.check_orderable(order.directory_ids)
         return job_events_pb2.JobAccepted(
             job_id=str(order.job_id),
             customer_id=str(order.customer_id),
             profile_id=str(order.profile.id),
-            profile_version=profile_version,
+            profile_version=profile.version,
             directory_ids=order.directory_ids,
             package=terms.package,
             priority=priority,

@@ -27,10 +27,10 @@ async def cancel_job(ledger: Ledger, name: Owned, reason: str) -> None:
     Errors: InvalidArgument; JobNotFound; JobFinished.
     """
     words = arguments.cleaned(reason, "reason", most=_REASON_CHARACTERS_MAX)
+    if not await ledger.store.read_stream(name.id, limit=1, tenant=name.customer_id):
+        raise JobNotFound(job=names.job(*name))
 
     def decide(state: Job) -> Sequence[Message] | None:
-        if state.version == 0 or state.customer_id != str(name.customer_id):
-            raise JobNotFound(job=names.job(*name))
         if state.finished:
             raise JobFinished(job=names.job(*name))
         return job.request_cancel(state, words)

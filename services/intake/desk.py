@@ -87,6 +87,6 @@ def set_up(needs: Needs) -> Desk:
         orders=JobDesk(ledger, customers, profiles, directories),
         show=JobShow(ledger, read.submissions, freshness, presenter, needs.sealer),
         lists=Lists(ledger, read, freshness, presenter, needs.sealer),
-        watcher=JobWatcher(ledger, presenter, needs.sealer),
+        watcher=JobWatcher(ledger, presenter, needs.sealer, needs.clock),
         proofs=Proofs(ledger, read.submissions, freshness, needs.evidence),
     )

@@ -135,20 +135,10 @@ class Profiles:
 
         Errors: ProfileNotFound; KeyDestroyed when the customer was erased.
         """
-        return await self._show(name, await self._newest(name))
-
-    async def version(self, name: Owned) -> int:
-        """Return the version of a profile as it is now.
-
-        Errors: ProfileNotFound.
-        """
-        return (await self._newest(name)).version
-
-    async def _newest(self, name: Owned) -> Revision:
         revisions = await self._revisions(name)
         if not revisions:
             raise ProfileNotFound(profile=names.profile(*name))
-        return revisions[-1]
+        return await self._show(name, revisions[-1])
 
     async def _revisions(self, name: Owned) -> Sequence[Revision]:
         found: list[Revision] = []

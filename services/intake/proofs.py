@@ -12,6 +12,7 @@ from services.intake.freshness import SUBMISSIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from uuid import UUID
 
     from services.intake.freshness import Freshness
     from services.intake.names import Owned
@@ -53,8 +54,13 @@ class Proofs:
         proof_id = str(name.id)
         if await self._reader.has_proof(name.customer_id, proof_id):
             return True
-        return await self._caught_up() and await self._reader.has_proof(name.customer_id, proof_id)
+        return await self._caught_up(name.customer_id) and await self._reader.has_proof(
+            name.customer_id, proof_id
+        )
 
-    async def _caught_up(self) -> bool:
-        head = await self._ledger.store.head()
+    async def _caught_up(self, customer_id: UUID) -> bool:
+        first = await self._ledger.store.read_stream(customer_id, limit=1, tenant=customer_id)
+        if not first:
+            return False
+        head = await self._ledger.store.head(first[0].position.lane)
         return await self._freshness.covers(head, SUBMISSIONS, seconds=_PATIENCE_SECONDS)

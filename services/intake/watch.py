@@ -23,18 +23,24 @@ if TYPE_CHECKING:
     from services.intake.evidence_details import SubmissionPresenter
     from services.intake.follow_job import Step
     from services.intake.names import Owned
+    from services.runtime.clock import Clock
     from services.runtime.ledger import Ledger
     from services.runtime.tokens import TokenSealer
 
 _BATCH_EVENTS: Final = 500
 _LOOK_AGAIN_SECONDS: Final = 5.0
+#: News wakes every watcher, whosesoever it is: this bounds how often each one looks.
+_GATHER_SECONDS: Final = 0.05
 _CATEGORIES: Final = frozenset({events.JOB, events.SUBMISSION})
 
 
 class JobWatcher:
     """Streams the steps of a job; keeps nothing between streams."""
 
-    def __init__(self, ledger: Ledger, presenter: SubmissionPresenter, sealer: TokenSealer) -> None:
+    def __init__(
+        self, ledger: Ledger, presenter: SubmissionPresenter, sealer: TokenSealer, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._ledger = ledger
         self._presenter = presenter
         self._sealer = sealer
@@ -103,6 +109,8 @@ class JobWatcher:
                 yield stored
             if page.scanned == after:
                 await self._ledger.store.wait_for_news(after, _LOOK_AGAIN_SECONDS)
+            elif not page.events:
+                await self._clock.sleep(_GATHER_SECONDS)
             after = page.scanned
 
     async def _response(self, step: Step, follower: JobFollower) -> jobs_pb2.WatchJobResponse:

@@ -28,13 +28,15 @@ _log = structlog.stdlib.get_logger(__name__)
 @asynccontextmanager
 async def projecting(projectors: Sequence[Projector], clock: Clock) -> AsyncGenerator[None]:
     """Run projectors inside of the context; on the way out each finishes its page, within five seconds."""
+    ending = asyncio.Event()
     tasks = [
-        asyncio.create_task(_keep(each, clock), name=f"projector {each.projection.name}")
+        asyncio.create_task(_keep(each, clock, ending), name=f"projector {each.projection.name}")
         for each in projectors
     ]
     try:
         yield
     finally:
+        ending.set()
         for each in projectors:
             each.stop()
         _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS_MAX)
@@ -43,9 +45,9 @@ async def projecting(projectors: Sequence[Projector], clock: Clock) -> AsyncGene
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep(projector: Projector, clock: Clock) -> None:
+async def _keep(projector: Projector, clock: Clock, ending: asyncio.Event) -> None:
     pause_seconds = _PAUSE_FIRST_SECONDS
-    while True:
+    while not ending.is_set():
         began_at = clock.monotonic()
         try:
             await projector.run()
@@ -55,5 +57,14 @@ async def _keep(projector: Projector, clock: Clock) -> None:
             return
         if clock.monotonic() - began_at > _PAUSE_SECONDS_MAX:
             pause_seconds = _PAUSE_FIRST_SECONDS
-        await clock.sleep(pause_seconds)
+        await _pause(pause_seconds, clock, ending)
         pause_seconds = min(pause_seconds * 2, _PAUSE_SECONDS_MAX)
+
+
+async def _pause(seconds: float, clock: Clock, ending: asyncio.Event) -> None:
+    waiting = {asyncio.ensure_future(clock.sleep(seconds)), asyncio.ensure_future(ending.wait())}
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()

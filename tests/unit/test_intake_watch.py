@@ -20,6 +20,7 @@ from services.domain.errors import InvalidArgument, JobNotFound, PositionBeyondE
 from services.intake.evidence_details import SubmissionPresenter
 from services.intake.names import Owned
 from services.intake.watch import JobWatcher
+from services.runtime.clock import SystemClock
 from services.runtime.ledger import Ledger, job_stream, submission_stream
 from services.runtime.tokens import TokenSealer
 from tests.doubles.manual_clock import ManualClock
@@ -117,7 +118,7 @@ class Bench:
         self.sealer = TokenSealer(b"k" * 32, ManualClock())
         # No submission here has evidence, so nothing is ever opened.
         presenter = SubmissionPresenter(cast("Vault", None))
-        self.watcher = JobWatcher(self.ledger, presenter, self.sealer)
+        self.watcher = JobWatcher(self.ledger, presenter, self.sealer, SystemClock())
 
     async def append(self, script: Script) -> None:
         """Append events, one by one."""
