@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from services.cli.connection import Connection
     from stack.mesh import Mesh
-
-
-TABLE_CHARACTERS: Final = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +63,15 @@ def _write(path: Path, picture: bytes) -> None:
 def print_outcomes(outcomes: Sequence[Outcome], folder: Path, console: Console) -> None:
     """Print what came of each directory, and where the proof lies."""
     console.print()
-    console.print(_outcome_table(outcomes), width=max(console.width, TABLE_CHARACTERS), soft_wrap=True)
-    console.print('"accepted" is what the sites themselves have counted, of what they should have')
+    console.print(_outcome_table(outcomes))
+    console.print("(accepted: counted by the site itself, of what it should have)")
     console.print(f"the proof pictures lie in {folder}", highlight=False, soft_wrap=True)
 
 
 def _outcome_table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(title="Outcomes", box=None, pad_edge=False, title_justify="left")
-    for heading in ("directory", "outcome", "attempts", "accepted", "", "proof"):
-        table.add_column(heading, no_wrap=True, justify="right" if heading == "attempts" else "left")
+    for heading in ("directory", "outcome", "tries", "accepted", "", "proof"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "tries" else "left")
     for each in outcomes:
         word = word_of(each.submission.state)
         table.add_row(
@@ -82,7 +79,7 @@ def _outcome_table(outcomes: Sequence[Outcome]) -> Table:
             f"[{word.style}]{word.text}[/]",
             str(each.submission.attempt),
             f"{each.count} of {each.expected_count}",
-            "[green]as expected[/]" if each.as_expected else f"[red]expected {_expected(each)}[/]",
+            "[green]ok[/]" if each.as_expected else f"[red]expected {_expected(each)}[/]",
             each.proofs[-1].name if each.proofs else "-",
         )
     return table
