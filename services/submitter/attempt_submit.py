@@ -20,7 +20,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from services.submitter import attempt_tracing as tracing
 from services.submitter.attempt_result import AttemptResult, FillReport, ResultKind
 from services.submitter.form_filler import fill_form, filled_values, marked
-from services.submitter.form_reader import plan_best
+from services.submitter.form_reader import plan_best, read_document
 from services.submitter.mapping.attributes import Attribute
 from services.submitter.outcome.facts import Facts, Sent
 from services.submitter.outcome.phrases import said
@@ -76,7 +76,7 @@ class SubmitAttempt:
         if planned is None:
             return failed(job_pb2.ERROR_CLASS_SITE_CHANGED, "form_not_found", self._http_status)
         await self._fill_first(planned)
-        if blocked := _blocked(planned.plan):
+        if blocked := _blocked(planned.plan) or await _complaints(planned):
             return blocked
         await self._journal.step("submit")
         permit = await self._journal.permit()
@@ -324,6 +324,23 @@ def _blocked(plan: FormPlan) -> AttemptResult | None:
     else:
         result = failed(job_pb2.ERROR_CLASS_SITE_CHANGED, "form_unclear")
     return replace(result, field_errors=labels[:50])
+
+
+async def _complaints(planned: PlannedForm) -> AttemptResult | None:
+    """What the browser's own validation would stop: known before the click, so no permit is spent on it."""
+    document = await read_document(planned.frame)
+    form = next((each for each in document.forms if each.index == planned.plan.form), None)
+    if form is None or form.novalidate:
+        return None
+    errors = tuple(
+        f"{control.label or control.name}: {control.complaint}"
+        for control in document.controls
+        if control.form == form.index and control.complaint
+    )
+    if not errors:
+        return None
+    result = failed(job_pb2.ERROR_CLASS_REQUIREMENT_NOT_MET, "field_errors")
+    return replace(result, kind=ResultKind.FIELD_ERRORS, matched_text=errors[0], field_errors=errors[:50])
 
 
 def _listing_url(facts: Facts, plan: AttemptPlan) -> str:

@@ -21,6 +21,7 @@ _TRIES: Final = 4
 _READ_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.1
 _PICTURE_MS: Final = 4_000
+_SCROLL_SECONDS: Final = 2.0
 _PICTURE_QUALITY: Final = 60
 _LOST_CONTEXT: Final = ("context was destroyed", "navigat", "Cannot find context")
 
@@ -41,6 +42,9 @@ async def read_view(page: Page, form_signature: str = "") -> PageView:
 async def take_picture(page: Page) -> bytes:
     """Take a JPEG of the whole page; empty when the page does not let us."""
     try:
+        # Headers that stick to the window would cover the middle of the picture.
+        async with asyncio.timeout(_SCROLL_SECONDS):
+            await page.evaluate("scrollTo(0, 0)")
         return await page.screenshot(
             type="jpeg",
             quality=_PICTURE_QUALITY,
@@ -49,5 +53,5 @@ async def take_picture(page: Page) -> bytes:
             animations="disabled",
             caret="hide",
         )
-    except PlaywrightError:
+    except (PlaywrightError, TimeoutError):
         return b""

@@ -14,7 +14,7 @@ from services.submitter.mapping.answer import answer
 from services.submitter.mapping.attributes import BUSINESS_SIGNS, REPEATABLE, Attribute
 from services.submitter.mapping.buttons import submit_button
 from services.submitter.mapping.page_model import NO_FORM
-from services.submitter.mapping.score import Candidate, candidates
+from services.submitter.mapping.score import Candidate, against, candidates
 from services.submitter.mapping.signature import form_signature
 from services.submitter.mapping.vocabulary import words_of
 
@@ -158,7 +158,12 @@ def _assign(controls: Iterable[Control], ranked: dict[int, tuple[Candidate, ...]
             continue
         assigned[control.index] = candidate
         taken.add(candidate.attribute)
-    return assigned
+    # What another control has got is no rival any more: "Name" beside "Business name" is the contact.
+    gone = {attribute for attribute in taken if not attribute.is_decoy}
+    return {
+        index: against(mine, [each for each in ranked[index] if each.attribute not in gone])
+        for index, mine in assigned.items()
+    }
 
 
 def _may_repeat(candidate: Candidate, control: Control) -> bool:

@@ -8,7 +8,7 @@ two attributes claim alike falls below the threshold and stays empty.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from services.submitter.mapping import vocabulary
@@ -16,6 +16,8 @@ from services.submitter.mapping.attributes import Attribute
 from services.submitter.mapping.option_kinds import kind_of_options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from services.submitter.mapping.page_model import Control
 
 _HALF_SCORE: Final = 4.0
@@ -211,22 +213,25 @@ class _Tally:
     def ranked(self) -> tuple[Candidate, ...]:
         rows = sorted(self._scores.items(), key=lambda row: -row[1])
         return tuple(
-            Candidate(attribute, score, self._confidence(attribute, score), self._said(attribute))
+            Candidate(attribute, score, _confidence(attribute, score, rows), self._said(attribute))
             for attribute, score in rows
             if score >= _NEGLIGIBLE
         )
 
-    def _confidence(self, attribute: Attribute, score: float) -> float:
-        rivals = [
-            points
-            for other, points in self._scores.items()
-            if other != attribute and not _kin(attribute, other)
-        ]
-        rivalry = min(max(rivals, default=0.0) / score, 2.0)
-        return max(0.0, (1 - 0.5 ** (score / _HALF_SCORE)) * (1 - _RIVAL_SHARE * rivalry))
-
     def _said(self, attribute: Attribute) -> tuple[str, ...]:
         return tuple(reason for _, reason in sorted(self._reasons[attribute], reverse=True))
+
+
+def against(candidate: Candidate, rivals: Iterable[Candidate]) -> Candidate:
+    """Judge a candidate anew when only these rivals are left."""
+    rows = [(rival.attribute, rival.score) for rival in rivals]
+    return replace(candidate, confidence=_confidence(candidate.attribute, candidate.score, rows))
+
+
+def _confidence(attribute: Attribute, score: float, rows: Iterable[tuple[Attribute, float]]) -> float:
+    rivals = [points for other, points in rows if other != attribute and not _kin(attribute, other)]
+    rivalry = min(max(rivals, default=0.0) / score, 2.0)
+    return max(0.0, (1 - 0.5 ** (score / _HALF_SCORE)) * (1 - _RIVAL_SHARE * rivalry))
 
 
 _KIN: Final = (

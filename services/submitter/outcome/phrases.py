@@ -24,25 +24,19 @@ class Said:
 
 
 @cache
-def _table() -> dict[str, tuple[str, ...]]:
+def phrase_table() -> dict[str, tuple[str, ...]]:
+    """All phrases by topic, as plain words."""
     text = files("services.submitter.outcome").joinpath("phrases.json").read_text(encoding="utf-8")
     raw = cast("dict[str, list[str]]", json.loads(text))
-    return {
-        topic: tuple(f" {' '.join(words_of(each))} " for each in phrases) for topic, phrases in raw.items()
-    }
-
-
-def topics() -> tuple[str, ...]:
-    """All topics of the table."""
-    return tuple(_table())
+    return {topic: tuple(" ".join(words_of(each)) for each in phrases) for topic, phrases in raw.items()}
 
 
 def said(topic: str, lines: Iterable[str]) -> Said | None:
     """Find the first line that speaks of a topic."""
-    phrases = _table()[topic]
+    phrases = phrase_table()[topic]
     for line in lines:
         plain = f" {' '.join(words_of(line))} "
         for phrase in phrases:
-            if phrase in plain:
-                return Said(topic, phrase.strip(), line)
+            if f" {phrase} " in plain:
+                return Said(topic, phrase, line)
     return None
