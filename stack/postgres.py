@@ -79,7 +79,8 @@ class EmbeddedPostgres:
         self._port = _free_port() if tcp else 5432
         self._tcp = tcp
         self._socket_directory: Path | None = None
-        self._binaries = Path()
+        #: Where `postgres`, `psql` and the other programs are; known from the first start on.
+        self.binaries = Path()
         self._process: Process | None = None
 
     @classmethod
@@ -136,7 +137,7 @@ class EmbeddedPostgres:
         """
         self._home.prepare()
         try:
-            self._binaries = self._home.reachable_binaries(find_binaries(self._asked_binaries))
+            self.binaries = self._home.reachable_binaries(find_binaries(self._asked_binaries))
             await self._stop_orphan()
             if not self._home.initialized:
                 await self._initialize()
@@ -218,7 +219,7 @@ class EmbeddedPostgres:
     async def _run_initdb(self, password_file: Path) -> None:
         flags = ["--encoding=UTF8", "--data-checksums", "--auth-local=trust", "--auth-host=scram-sha-256"]
         flags += [f"--username={SUPERUSER}", f"--pwfile={password_file}", "--no-instructions"]
-        flags += _locale_flags(await major_version(self._binaries))
+        flags += _locale_flags(await major_version(self.binaries))
         if self._throwaway:
             flags.append("--no-sync")
         initdb = Process(self._command("initdb", *flags), self._guardian)
@@ -273,7 +274,7 @@ class EmbeddedPostgres:
     def _command(self, program: str, *flags: str) -> Command:
         return Command(
             name=self.name,
-            argv=(str(self._binaries / program), "-D", str(self._home.data), *flags),
+            argv=(str(self.binaries / program), "-D", str(self._home.data), *flags),
             log_path=self.log_path,
             environment={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
             account=self._account,

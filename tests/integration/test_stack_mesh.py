@@ -13,7 +13,9 @@ import pytest
 
 from stack.errors import AlreadyRunning, StartFailed
 from stack.mesh import Mesh, MeshOptions
+from stack.postgres import EmbeddedPostgres
 from stack.probes import is_serving
+from stack.queue_server import QueueServer
 from stack.state import StateDirectory
 from tests.fix_processes import all_gone, descendants, look, needs_proc
 
@@ -99,6 +101,23 @@ async def test_two_meshes_side_by_side_do_not_disturb_each_other(tmp_path: Path)
         assert len(staff_keys) == 2
         await second.kill("intake", restart=False)
         await until_all_serve(first)
+
+
+async def test_a_database_and_queues_that_the_environment_names_are_used_and_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    queue = QueueServer(log_path=tmp_path / "queue.log", scratch=tmp_path / "queue")
+    async with EmbeddedPostgres.throwaway() as postgres:
+        await queue.start()
+        monkeypatch.setenv("DATABASE_URL", await postgres.create_database("given"))
+        monkeypatch.setenv("DIRECTORYBOLT_SQS", "aws")
+        for name, value in queue.environment().items():
+            monkeypatch.setenv(name, value)
+        async with Mesh(MeshOptions(state_directory=tmp_path / "up", submitters=1)) as mesh:
+            assert list(mesh.processes) == ["sandbox", *SERVICES]
+            assert mesh.database_url == postgres.conninfo("given")
+            assert mesh.queue_environment == {}
+        await queue.stop()
 
 
 async def test_a_service_that_cannot_start_is_named_with_its_last_words(tmp_path: Path):

@@ -178,6 +178,41 @@ async def test_a_pid_file_whose_number_belongs_to_another_program_does_not_hinde
         await stranger.wait()
 
 
+@needs_proc
+async def test_a_postmaster_whose_supervisor_is_gone_is_stopped_by_the_next_start(place: Path):
+    """As a killed supervisor leaves it on systems without a parent-death signal."""
+    cluster = EmbeddedPostgres(place / "cluster")
+    async with cluster:
+        await do(cluster.conninfo(), "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (7)")
+        data = Path(str(await ask(cluster.conninfo(), "SHOW data_directory")))
+    nobody = unprivileged_account()
+    orphan = await asyncio.create_subprocess_exec(
+        cluster.binaries / "postgres",
+        *("-D", data, "-c", "listen_addresses=", "-c", f"unix_socket_directories={data}"),
+        user=nobody.uid if nobody else None,
+        group=nobody.gid if nobody else None,
+        extra_groups=[] if nobody else None,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    url = f"postgresql://postgres@/postgres?host={data}"
+    await until_it_answers(url)
+    async with cluster:
+        assert await asyncio.wait_for(orphan.wait(), 10) == 0
+        assert await ask(cluster.conninfo(), "SELECT n FROM kept") == 7
+
+
+async def until_it_answers(url: str) -> None:
+    """Wait until a Postgres takes connections."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await ask(url, "SELECT 1")
+            except psycopg.OperationalError:
+                await asyncio.sleep(0.02)
+            else:
+                return
+
+
 async def test_a_start_that_fails_gives_the_last_lines_of_the_log(place: Path):
     cluster = EmbeddedPostgres(place / "cluster")
     async with cluster:
