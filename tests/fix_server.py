@@ -49,7 +49,9 @@ async def verify_test_key(key: ApiKey) -> Principal | None:
 def service_of(monitor: ObedientMonitor, *, per_minute: int = 1_000, **changes: Any) -> Service:
     """Return a process that hosts the monitor of a test."""
     config = replace(CONFIG, rate_limit_per_minute=per_minute)
-    return Service(config, [monitor.hosted()], verify_test_key, drain_seconds=5, **changes)
+    return Service(
+        config, [monitor.hosted()], verify_test_key, turn_away_seconds=0, drain_seconds=5, **changes
+    )
 
 
 def bearer(key: str) -> tuple[tuple[str, str], ...]:

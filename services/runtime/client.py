@@ -17,6 +17,7 @@ import grpc
 from opentelemetry.trace import SpanKind, use_span
 
 from services.runtime.errors import domain_error_from
+from services.runtime.health import ACCEPTING
 from services.runtime.interceptors.deadline import deadline_at
 from services.runtime.server import REQUEST_BYTES_MAX
 from services.runtime.telemetry import mark_failed, trace_headers, tracer
@@ -51,6 +52,8 @@ _SERVICE_CONFIG: Final[Mapping[str, object]] = {
         },
         {"name": [{"service": "directorybolt.intake.v1.IntakeService", "method": "CreateApiKey"}]},
     ],
+    # A process that drains says so before it closes its listener; then calls go elsewhere.
+    "healthCheckConfig": {"serviceName": ACCEPTING},
     "retryThrottling": {"maxTokens": 20, "tokenRatio": 0.1},
 }
 

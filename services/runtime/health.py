@@ -1,7 +1,7 @@
 """grpc.health.v1, our own: the library's forgets its other watchers when one of them leaves.
 
-Each watcher has a queue of its own. "" is the whole process, "live" says only that the process answers, and
-each hosted service has its own name.
+Each watcher has a queue of its own. "" is the whole process, "live" says only that the process answers,
+"accepting" that it does not drain (our clients watch that), and each hosted service has its own name.
 """
 
 from __future__ import annotations
@@ -29,23 +29,26 @@ _NEWER: Final[Any] = health_pb2
 
 WHOLE: Final = ""
 LIVE: Final = "live"
+ACCEPTING: Final = "accepting"
 
 
 class Health(health_pb2_grpc.HealthServicer):
     """Knows how each service is, and tells those who ask or watch."""
 
     def __init__(self, services: Iterable[str]) -> None:
-        self._statuses: dict[str, Status] = {WHOLE: NOT_SERVING, LIVE: SERVING}
+        self._statuses: dict[str, Status] = {WHOLE: NOT_SERVING, LIVE: SERVING, ACCEPTING: SERVING}
         self._statuses.update(dict.fromkeys(services, NOT_SERVING))
         self._watchers: dict[asyncio.Queue[Status | None], str] = {}
 
     def set_serving(self, serving: bool) -> None:  # noqa: FBT001  # the whole point of the call
-        """Say of all but "live" whether they serve."""
-        status = SERVING if serving else NOT_SERVING
-        for service in self._statuses:
-            if service != LIVE and self._statuses[service] != status:
-                self._statuses[service] = status
-                self._tell(service, status)
+        """Say of the process, and of each of its services, whether they serve."""
+        for service in self._statuses.keys() - {LIVE, ACCEPTING}:
+            self._set(service, SERVING if serving else NOT_SERVING)
+
+    def stop_accepting(self) -> None:
+        """Say that the process drains: clients that watch go elsewhere."""
+        self.set_serving(False)
+        self._set(ACCEPTING, NOT_SERVING)
 
     def is_serving(self) -> bool:
         """Tell whether the whole process serves."""
@@ -89,7 +92,10 @@ class Health(health_pb2_grpc.HealthServicer):
         finally:
             del self._watchers[news]
 
-    def _tell(self, service: str, status: Status) -> None:
+    def _set(self, service: str, status: Status) -> None:
+        if self._statuses[service] == status:
+            return
+        self._statuses[service] = status
         for watcher, watched in self._watchers.items():
             if watched == service:
                 watcher.put_nowait(status)

@@ -1,8 +1,8 @@
 """The life of a service process: assemble, serve, drain, close.
 
 A `__main__` says what the process is made of and calls `run_process`. On SIGTERM, SIGINT or the end of its
-lifeline it drains: health turns NOT_SERVING, streams are ended, calls under way finish, loops finish their
-rounds, and what the process opened is closed in reverse order. Exit code 0.
+lifeline it drains: health turns NOT_SERVING and clients turn away, streams are ended, calls under way
+finish, loops finish their rounds, and what the process opened is closed in reverse order. Exit code 0.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     Assemble = Callable[[Environment, AsyncExitStack], Awaitable["Service"]]
 
 DRAIN_SECONDS: Final = 20.0
+TURN_AWAY_SECONDS: Final = 0.5
 READINESS_SECONDS: Final = 2.0
 _EXIT_CONFIG = 2
 
@@ -70,6 +71,7 @@ class Service:
     deadline_seconds: float = DEFAULT_SECONDS
     calls_max: int = CALLS_MAX
     streams_max: int = STREAMS_MAX
+    turn_away_seconds: float = TURN_AWAY_SECONDS
     drain_seconds: float = DRAIN_SECONDS
 
 
@@ -102,7 +104,14 @@ async def serving(service: Service) -> AsyncGenerator[Serving]:
     try:
         yield Serving(*ports, health)
     finally:
-        await _drain(health, admission, servers, loops, service.drain_seconds)
+        await _drain(
+            health,
+            admission,
+            servers,
+            loops,
+            turn_away_seconds=service.turn_away_seconds,
+            seconds=service.drain_seconds,
+        )
 
 
 def run_process(name: str, assemble: Assemble) -> None:
@@ -192,11 +201,16 @@ async def _drain(
     admission: Admission,
     servers: Sequence[grpc.aio.Server],
     loops: Sequence[Loop],
+    *,
+    turn_away_seconds: float,
     seconds: float,
 ) -> None:
     *own_loops, readiness = loops
     await readiness.stop()  # or it would turn health on again
-    health.set_serving(False)
+    health.stop_accepting()
+    # A call that arrives while the listener closes is lost. Clients that watch our health have a moment to
+    # turn away first; what they send until then is answered as ever.
+    await asyncio.sleep(turn_away_seconds)
     admission.drain()
     health.end_watches()
     await asyncio.gather(servers[0].stop(seconds), *(_end(loop, seconds) for loop in own_loops))

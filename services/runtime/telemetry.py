@@ -45,7 +45,7 @@ ALERT_ID: Final = "directorybolt.alert.id"
 ERROR_REASON: Final = "directorybolt.error.reason"
 EVENT_COUNT: Final = "directorybolt.event.count"
 
-_FLUSH_SECONDS = 5.0
+_EXPORT_SECONDS = 3
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -56,8 +56,7 @@ class Tracing:
         self._provider = provider
 
     async def close(self) -> None:
-        """Send what has not been sent yet; give up after five seconds."""
-        await asyncio.to_thread(self._provider.force_flush, int(_FLUSH_SECONDS * 1000))
+        """Send what has not been sent yet; a collector that does not answer is given up on in seconds."""
         await asyncio.to_thread(self._provider.shutdown)
 
 
@@ -72,7 +71,7 @@ def set_up_tracing(service: str, instance_id: str, config: TelemetryConfig) -> T
     )
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     if config.otlp_endpoint:
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=_EXPORT_SECONDS)))
     trace.set_tracer_provider(provider)
     return Tracing(provider)
 

@@ -90,14 +90,19 @@ async def test_health_answers_on_both_ports_and_without_a_key(ports: Serving) ->
     for port in (ports.grpc_port, ports.health_port):
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub = _stub(channel)
-            for name in ("", "live", FULL_NAME):
+            for name in ("", "live", "accepting", FULL_NAME):
                 assert (await stub.Check(_asking(name))).status == SERVING
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await stub.Check(_asking("nobody"))
             assert refused.value.code() is grpc.StatusCode.NOT_FOUND
             assert (await stub.Watch(_asking("nobody")).read()).status == UNKNOWN
             untyped: Any = health_pb2
-            assert set((await stub.List(untyped.HealthListRequest())).statuses) == {"", "live", FULL_NAME}
+            assert set((await stub.List(untyped.HealthListRequest())).statuses) == {
+                "",
+                "live",
+                "accepting",
+                FULL_NAME,
+            }
 
 
 async def test_a_process_that_is_not_ready_says_so_until_it_is() -> None:

@@ -9,13 +9,16 @@ import signal
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
 from directorybolt.monitor.v1 import monitor_service_pb2_grpc as stubs
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from services.runtime.client import open_channel
+from services.runtime.clock import SystemClock
 from tests.fix_server import SERVICE_KEY, STAFF_KEY, bearer
 
 if TYPE_CHECKING:
@@ -115,6 +118,76 @@ async def test_a_signal_lets_the_call_under_way_finish(
     assert code == 0
     assert number.name in said
     assert "closed" in said
+
+
+async def test_a_process_that_drains_under_load_fails_no_call(environment: dict[str, str]) -> None:
+    environment |= {"OBEDIENT_SECONDS": "0.005", "DIRECTORYBOLT_RATE_LIMIT_PER_MINUTE": "1000000"}
+    async with _running(environment) as leaving, _running(environment) as staying:
+        target = f"ipv4:127.0.0.1:{leaving.grpc_port},127.0.0.1:{staying.grpc_port}"
+        async with open_channel(target, api_key=STAFF_KEY, clock=SystemClock()) as channel:
+            stub = stubs.MonitorServiceStub(channel)
+            left = asyncio.Event()
+            answered = 0
+
+            async def call_until_it_has_left() -> None:
+                nonlocal answered
+                while not left.is_set():
+                    assert (await stub.GetHealth(pb.GetHealthRequest())).score == 100
+                    answered += 1
+
+            # Its log must be read all the time: a full pipe would stop the process.
+            reading = asyncio.create_task(staying.ended())
+            async with asyncio.TaskGroup() as callers:
+                for _ in range(10):
+                    callers.create_task(call_until_it_has_left())
+                await leaving.says("call begun")
+                leaving.process.terminate()
+                code, _ = await leaving.ended()
+                left.set()
+            staying.process.terminate()
+            await reading
+    assert code == 0
+    assert answered > 10
+
+
+class _TraceReceiver(trace_service_pb2_grpc.TraceServiceServicer):
+    """Takes spans as a collector does."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    async def Export(self, request: Any, context: Any) -> Any:
+        """Keep the names."""
+        del context
+        for resource in request.resource_spans:
+            for scope in resource.scope_spans:
+                self.names.extend(span.name for span in scope.spans)
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+async def test_the_last_spans_are_sent_before_the_process_ends(environment: dict[str, str]) -> None:
+    receiver = _TraceReceiver()
+    server = grpc.aio.server()
+    untyped: Any = trace_service_pb2_grpc
+    untyped.add_TraceServiceServicer_to_server(receiver, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{port}"
+    async with _running(environment) as running:
+        await _health(running.grpc_port)
+        running.process.terminate()
+        assert (await running.ended())[0] == 0
+    await server.stop(0)
+    assert receiver.names == ["directorybolt.monitor.v1.MonitorService/GetHealth"]
+
+
+async def test_a_collector_that_is_down_does_not_keep_the_process(environment: dict[str, str]) -> None:
+    environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:1"
+    async with _running(environment) as running:
+        await _health(running.grpc_port)
+        running.process.terminate()
+        async with asyncio.timeout(15):
+            assert (await running.ended())[0] == 0
 
 
 async def test_the_end_of_the_lifeline_ends_the_process(environment: dict[str, str]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CALLS_MAX = 256
 STREAMS_MAX = 1_024
 RETRY_AFTER_SECONDS = 0.5
+LAST_CALLS_SECONDS = 5.0
 
 
 class Admission:
@@ -61,10 +62,13 @@ class Admission:
             task.cancel()
 
     async def emptied(self) -> None:
-        """Return when every call has run to its end; `stop` of a server may return before."""
+        """Return when every call has run to its end; `stop` of a server may return before.
+
+        A handler that will not end when it is cancelled is left behind after five seconds.
+        """
         under_way = self.calls | self.streams
         if under_way:
-            await asyncio.wait(under_way)
+            await asyncio.wait(under_way, timeout=LAST_CALLS_SECONDS)
 
     def _let_in(self, call: Call) -> set[asyncio.Task[Any]]:
         if self._draining:
