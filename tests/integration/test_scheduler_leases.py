@@ -178,21 +178,22 @@ async def checkpoint_lags(stage: Stage) -> bool:
 
 
 async def test_a_restart_of_postgres_rescues_nobody_who_lives() -> None:
-    """Down for longer than a lease: the workers that go on pulsing afterwards keep what they hold.
+    """Down for longer than a lease, and looked at by the reaper before anybody could pulse again.
 
-    And one that fell silent meanwhile is still found.
+    Who goes on pulsing afterwards keeps what it holds; who fell silent meanwhile is still found.
     """
     async with EmbeddedPostgres.throwaway(binaries=postgres_binaries()) as postgres:
         url = await postgres.create_database("restart_test")
         await eventstore.migrate.migrate(url)
         await migrate(url)
         async with open_stage(url) as stage:
-            lease = timedelta(seconds=1)
+            lease = timedelta(seconds=2)
             alive, dead = await claimed(stage, lease), await claimed(stage, lease, "green")
             async with reaping(stage) as loop:
                 await postgres.kill()
                 await loop.signals.failed.next()
                 await postgres.restart()
+                await loop.signals.ran.next()
                 async with pulsing(stage, alive):
                     await event_comes(stage, dead, "LeaseReaped")
                     await loop.signals.ran.reached(loop.signals.ran.count + 5)
