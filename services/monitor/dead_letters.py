@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from services.runtime.queue import QueueName, Received, WorkQueue
 
 BODY_BYTES_MAX: Final = 65_536
-_VISIBILITY_SECONDS: Final = 60.0
+#: Far longer than storing a batch takes; a collector that died gives its messages back after it.
+VISIBILITY_SECONDS: Final = 60.0
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -29,16 +30,19 @@ _log = structlog.stdlib.get_logger(__name__)
 class DeadLetterCollector:
     """Moves dead letters from the queues into the log."""
 
-    def __init__(self, ledger: Ledger, queue: WorkQueue) -> None:
+    def __init__(
+        self, ledger: Ledger, queue: WorkQueue, *, visibility_seconds: float = VISIBILITY_SECONDS
+    ) -> None:
         self._ledger = ledger
         self._queue = queue
+        self._visibility_seconds = visibility_seconds
 
     async def run_once(self) -> bool:
         """Take what is there; True when there may be more."""
         full = False
         for name in DEAD_QUEUES:
             found = await self._queue.receive(
-                name, limit=BATCH_MAX, wait_seconds=0, visibility_seconds=_VISIBILITY_SECONDS
+                name, limit=BATCH_MAX, wait_seconds=0, visibility_seconds=self._visibility_seconds
             )
             for received in found:
                 await self._store(name, received)
