@@ -1,7 +1,7 @@
 """Tells readers, in this process and in others, that there is news: a hint, never a promise.
 
 Appends do not NOTIFY: it takes a global lock at commit. Instead a connection of its own sends one
-notification for all that happened within two milliseconds, and another listens. Whoever waits also polls,
+notification for all that happened within five milliseconds, and another listens. Whoever waits also polls,
 so that a lost notification costs a poll interval and nothing else.
 """
 
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHANNEL: Final = "es_news"
-DEBOUNCE_SECONDS: Final = 0.002
+DEBOUNCE_SECONDS: Final = 0.005
 #: An idle LISTEN connection is asked this often whether it still lives.
 LISTEN_CHECK_SECONDS: Final = 30.0
 RELISTEN_SECONDS: Final = 0.2
+
+#: A notification commits like anything else; waiting for the disk would double the cost of a lone append.
+_NOTIFY: Final = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 
 
 class Announcer:
@@ -57,9 +60,7 @@ class Announcer:
             # Lost with its connection, a notification is not sent again: readers poll.
             with suppress(ConnectionLost, psycopg.Error):
                 await self._line.call(
-                    lambda connection, payload=payload: connection.execute(
-                        "select pg_notify(%s, %s)", [CHANNEL, payload]
-                    )
+                    lambda connection, payload=payload: connection.execute(_NOTIFY, [CHANNEL, payload])
                 )
 
 

@@ -7,7 +7,8 @@ create function es.append_pulse_v1(
 language plpgsql security definer
 set search_path = es, pg_temp
 set enable_seqscan = off
-set jit = off as $$
+set jit = off
+set plan_cache_mode = force_generic_plan as $$
 declare
   v_floor bigint;
   v_base bigint;
