@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
@@ -122,11 +123,16 @@ _STEPS: Final[Mapping[str, Callable[[Job, Message, datetime], Job]]] = {
 
 def count(states: Iterable[State]) -> job_pb2.SubmissionCounts:
     """Return how many submissions are in which state."""
+    return counts_from(Counter(states))
+
+
+def counts_from(numbers: Mapping[State, int]) -> job_pb2.SubmissionCounts:
+    """Return the counts of so many submissions in each state."""
     counts = job_pb2.SubmissionCounts()
-    for state in states:
+    for state, number in numbers.items():
         member = _COUNT_BY_STATE.get(state, "open")
-        setattr(counts, member, getattr(counts, member) + 1)
-        counts.total += 1
+        setattr(counts, member, getattr(counts, member) + number)
+        counts.total += number
     return counts
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from eventstore.errors import EventStoreError
 from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
+from services.intake.callers_ledger import CallersLedger
 from services.intake.desk import Needs, set_up
 from services.intake.servicer import hosted
 from services.projections.catalogue import CatalogueProjection
@@ -54,9 +55,9 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
     projections = (CatalogueProjection(), JobsProjection(), SubmissionsProjection(), HistoryProjection())
     projectors = [Projector(store, url, each, role=ROLE) for each in projections]
     await stack.enter_async_context(projecting(projectors, clock))
-    ledger, api_keys = Ledger(store, NAME), ApiKeyTable(pool, clock)
+    api_keys = ApiKeyTable(pool, clock)
     needs = Needs(
-        ledger=ledger,
+        ledger=CallersLedger(store, NAME),
         vault=vault,
         reads=Reads(pool),
         read_models={each.projection.name: each for each in projectors},
@@ -66,7 +67,7 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
         clock=clock,
     )
     pulse = service_pulse_loop(
-        ledger,
+        Ledger(store, NAME),
         service=NAME,
         instance_id=f"{os.uname().nodename}-{os.getpid()}",
         interval_seconds=timing.pulse_seconds,

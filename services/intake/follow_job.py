@@ -7,6 +7,7 @@ watches live, comes late, or goes on after a break.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,12 @@ from services.domain import events, job, submission
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+    from datetime import datetime
 
     from google.protobuf.message import Message
 
     from eventstore.types import StoredEvent
+    from services.domain.kinds import State
 
     LoadHistory = Callable[[str], Awaitable[Sequence[StoredEvent]]]
 
@@ -46,7 +49,9 @@ class Step:
 
 
 class JobFollower:
-    """Takes events in log order and yields the steps of one job; `job` and `submissions` are as of the last.
+    """Takes events in log order and yields the steps of one job; what it knows is as of the last step.
+
+    `numbers` counts the submissions in each state, `changed_at` is when one of them last moved.
 
     `load_history` reads a submission's stream, as far as it goes by now.
     """
@@ -54,6 +59,8 @@ class JobFollower:
     def __init__(self, job_id: str, load_history: LoadHistory) -> None:
         self.job = job.Job()
         self.submissions: dict[str, submission.Submission] = {}
+        self.numbers: Counter[State] = Counter()
+        self.changed_at: datetime | None = None
         self._job_id = job_id
         self._load_history = load_history
 
@@ -87,6 +94,10 @@ class JobFollower:
         message = events.decode(stored.event_type, stored.payload)
         after = submission.evolve(before, message, stored.version, stored.recorded_at)
         self.submissions[stream_id] = after
+        if before.version:
+            self.numbers[before.state] -= 1
+        self.numbers[after.state] += 1
+        self.changed_at = max(filter(None, (self.changed_at, after.changed_at)))
         return Step(stored, after, entry)
 
     def _is_asked_for_by(self, message: Message) -> bool:

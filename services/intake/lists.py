@@ -14,7 +14,7 @@ from directorybolt.job.v1 import job_pb2
 from eventstore.types import Position
 from services.domain.errors import FieldViolation, InvalidArgument, JobNotFound
 from services.intake import arguments, names
-from services.intake.freshness import CATALOGUE, JOBS, SUBMISSIONS
+from services.intake.freshness import CATALOGUE, HISTORY, JOBS, SUBMISSIONS
 from services.intake.views import Progress, counts_of, directory_view, job_view
 from services.projections.submissions import Tally
 from services.runtime.event_view import event_view
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from services.runtime.tokens import TokenSealer
 
 _EVERYBODY: Final = ""
+_PATIENCE_SECONDS: Final = 2.0
 
 
 class ReadModels(NamedTuple):
@@ -107,9 +108,9 @@ class Lists:
         )
         shown: list[job_pb2.Job] = []
         for row in rows:
-            tally = tallies.get(UUID(row.state.job_id), Tally([]))
+            tally = tallies.get(UUID(row.state.job_id), Tally())
             covered = Position(row.position.lane, max(row.position.number, tally.position_number))
-            counts = counts_of(tally.states, row.planned_count)
+            counts = counts_of(tally.numbers, row.planned_count)
             token = self._sealer.position_token(covered)
             shown.append(job_view(row.state, Progress(counts, tally.changed_at, token)))
         return shown
@@ -153,7 +154,11 @@ class Lists:
         size = arguments.page_size(request.page_size, default=200, most=1_000)
         owner = str(job.customer_id)
         cursor = self._sealer.read_page(request.page_token, query=request, customer_id=owner)
-        await self.require_job(job)
+        own = await self._ledger.history(job.id, job.customer_id)
+        if not own:
+            raise JobNotFound(job=names.job(*job))
+        # Whoever has just seen the job end expects to find its end here; a moment's wait is worth that.
+        await self._freshness.covers(own[-1].position, HISTORY, seconds=_PATIENCE_SECONDS)
         after = cast("int", cursor[0]) if cursor else 0
         found = await self._read.history.page(job.customer_id, job.id, after=after, limit=size + 1)
         token = ""

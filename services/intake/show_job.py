@@ -57,7 +57,7 @@ class JobShow:
             raise JobNotFound(job=names.job(*name))
         tally = await self._tally(name, found.state, found.position)
         covered = Position(found.position.lane, max(found.position.number, tally.position_number))
-        counts = counts_of(tally.states, len(found.state.planned))
+        counts = counts_of(tally.numbers, len(found.state.planned))
         token = self._sealer.position_token(covered)
         return job_view(found.state, Progress(counts, tally.changed_at, token))
 
@@ -71,7 +71,7 @@ class JobShow:
         if found.position is None:
             raise JobNotFound(job=names.job(*name))
         token = self._sealer.position_token(found.position)
-        return job_view(found.state, Progress(counts_of((), 0), None, token))
+        return job_view(found.state, Progress(counts_of({}, 0), None, token))
 
     async def submission(self, name: Owned) -> job_pb2.Submission:
         """Return a submission.
@@ -87,11 +87,11 @@ class JobShow:
         if len(job.planned) > FOLDED_SUBMISSIONS_MAX:
             head = await self._ledger.store.head(position.lane)
             if await self._freshness.covers(head, SUBMISSIONS, seconds=_PATIENCE_SECONDS):
-                return (await self._reader.tallies(name.customer_id, [name.id])).get(name.id, Tally([]))
+                return (await self._reader.tallies(name.customer_id, [name.id])).get(name.id, Tally())
         return await self._folded_tally(name, job)
 
     async def _folded_tally(self, name: Owned, job: Job) -> Tally:
-        tally = Tally([])
+        tally = Tally()
         ids = [each.submission_id for each in job.planned]
         for history in (await read_histories(self._ledger, ids, name.customer_id)).values():
             found = folded(SUBMISSION, history)

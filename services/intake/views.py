@@ -10,11 +10,11 @@ from directorybolt.intake.v1 import customers_pb2
 from directorybolt.job.v1 import job_pb2
 
 from services.domain.attempts import timestamp
-from services.domain.job import count
+from services.domain.job import counts_from
 from services.intake import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
     from datetime import datetime
 
     from directorybolt.event.v1 import profile_events_pb2, submission_events_pb2
@@ -39,9 +39,9 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def counts_of(states: Iterable[State], planned: int) -> job_pb2.SubmissionCounts:
-    """Count submissions by state; those that are planned and not there yet are open."""
-    counts = count(states)
+def counts_of(numbers: Mapping[State, int], planned: int) -> job_pb2.SubmissionCounts:
+    """Return the counts of a job; submissions that are planned and not there yet are open."""
+    counts = counts_from(numbers)
     missing = max(0, planned - counts.total)
     counts.open += missing
     counts.total += missing

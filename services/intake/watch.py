@@ -114,10 +114,9 @@ class JobWatcher:
             after = page.scanned
 
     async def _response(self, step: Step, follower: JobFollower) -> jobs_pb2.WatchJobResponse:
-        states = (each.state for each in follower.submissions.values())
-        changed = [each.changed_at for each in follower.submissions.values() if each.changed_at]
         token = self._sealer.position_token(step.resume)
-        progress = Progress(counts_of(states, len(follower.job.planned)), max(changed, default=None), token)
+        counts = counts_of(follower.numbers, len(follower.job.planned))
+        progress = Progress(counts, follower.changed_at, token)
         response = jobs_pb2.WatchJobResponse(
             event=event_view(step.stored, self._sealer), job=job_view(follower.job, progress), position=token
         )

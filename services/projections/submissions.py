@@ -6,7 +6,8 @@ beside it what lists are searched by.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 from uuid import UUID
 
@@ -72,15 +73,15 @@ _PROOF: Final[LiteralString] = (
 
 @dataclass(slots=True)
 class Tally:
-    """The states of a job's submissions, one each; when one last moved; and the last position in it."""
+    """How many submissions of a job are in which state, when one last moved, and the last position in it."""
 
-    states: list[State]
+    numbers: Counter[State] = field(default_factory=Counter["State"])
     changed_at: datetime | None = None
     position_number: int = 0
 
     def add(self, state: State, changed_at: datetime | None, position_number: int, count: int = 1) -> None:
         """Count so many submissions that are in a state since then."""
-        self.states.extend([state] * count)
+        self.numbers[state] += count
         self.changed_at = max((each for each in (self.changed_at, changed_at) if each), default=None)
         self.position_number = max(self.position_number, position_number)
 
@@ -197,7 +198,7 @@ class SubmissionReader:
             rows = await (await connection.execute(_TALLIES, [list(job_ids)])).fetchall()
         tallies: dict[UUID, Tally] = {}
         for job_id, state, count, changed_at, position in rows:
-            tallies.setdefault(job_id, Tally([])).add(state, changed_at, position, count)
+            tallies.setdefault(job_id, Tally()).add(state, changed_at, position, count)
         return tallies
 
     async def has_proof(self, customer_id: UUID, proof_id: str) -> bool:

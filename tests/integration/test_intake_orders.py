@@ -70,7 +70,8 @@ async def test_the_accepted_event_says_all_that_the_scheduler_needs(intake: Inta
     fact = job_events_pb2.JobAccepted.FromString(stored.payload)
     assert (fact.job_id, fact.customer_id, fact.profile_version) == (str(job_id), str(tenant.id), 2)
     assert (list(fact.directory_ids), fact.priority) == (["yellow"], job_pb2.PRIORITY_P3)
-    assert (stored.correlation_id, stored.tenant, stored.actor) == (job_id, tenant.id, "intake")
+    assert (stored.correlation_id, stored.tenant) == (job_id, tenant.id)
+    assert stored.actor == f"intake/customer:{tenant.key[4:12]}", "the log says whose key it was"
     assert len(fact.body_hash) == 32
     assert stored.trace_parent.startswith("00-") or stored.trace_parent == ""
 

@@ -301,6 +301,9 @@ async def test_the_history_of_a_job_is_in_the_order_of_the_log_in_pages_that_mak
     job = await tenant.order()
     submissions = await intake.plan(tenant, job.name, ["yellow", "blue"])
     await finish(intake, tenant, job.name, submissions)
+    assert kind((await events_of(tenant, job.name))[-1]) == "job_completed", (
+        "what was seen to end has its end"
+    )
     await (await intake.tenant()).order()
     await intake.covered()
     whole = await events_of(tenant, job.name)
@@ -308,7 +311,6 @@ async def test_the_history_of_a_job_is_in_the_order_of_the_log_in_pages_that_mak
     ours = [
         each for each in log.events if each.tenant == tenant.id and each.category in {"job", "submission"}
     ]
-    assert [each.event_id for each in whole] == [str(each.event_id) for each in ours]
     assert [each.hash for each in whole] == [each.hash for each in ours]
     assert await events_of(tenant, job.name) != []
     assert [each.event_id for each in await events_of(tenant, job.name, page_size=2)] == [
