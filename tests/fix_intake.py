@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Runner
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from uuid import UUID, uuid4
 
 import grpc
 import psycopg
+import pytest
 import pytest_asyncio
 from directorybolt.directory.v1 import directory_pb2
 from directorybolt.event.v1 import job_events_pb2, submission_events_pb2
@@ -17,6 +19,7 @@ from directorybolt.job.v1 import job_pb2
 from directorybolt.profile.v1 import profile_pb2
 from google.rpc import error_details_pb2, status_pb2
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from eventstore.master_key import LocalMasterKey
 from eventstore.postgres import PostgresEventStore
@@ -37,7 +40,7 @@ from services.runtime.evidence import FileEvidence
 from services.runtime.ledger import Ledger, Why, job_stream, submission_stream
 from services.runtime.process import serving
 from services.runtime.tokens import TokenSealer
-from tests.fix_postgres import cloned_database, postgres_cluster
+from tests.fix_postgres import TEMPLATE, postgres_cluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 
     from stack.postgres import EmbeddedPostgres
 
-__all__ = ["intake", "postgres_cluster"]
+__all__ = ["intake", "postgres_cluster", "services_template"]
 
 STAFF_KEY = "dbk_staff000_" + "s" * 43
 SERVICE_KEY = "dbk_service0_" + "v" * 43
@@ -308,10 +311,25 @@ async def intake_process(database_url: str, folder: Path) -> AsyncGenerator[Inta
         yield Intake(channel, database_url, store, vault, FileEvidence(folder / "evidence", vault))
 
 
-@pytest_asyncio.fixture
-async def intake(postgres_cluster: EmbeddedPostgres, tmp_path: Path) -> AsyncIterator[Intake]:
-    """Give an intake process with a database of its own."""
-    async with cloned_database(postgres_cluster) as url:
+@pytest.fixture(scope="session")
+def services_template(postgres_cluster: EmbeddedPostgres) -> str:
+    """Name a database with everything that the services need, to be cloned."""
+
+    async def prepare() -> str:
+        url = await postgres_cluster.clone_database(TEMPLATE)
         await migrate(url)
-        async with intake_process(url, tmp_path) as process:
-            yield process
+        return str(conninfo_to_dict(url)["dbname"])
+
+    with Runner() as runner:
+        return runner.run(prepare())
+
+
+@pytest_asyncio.fixture
+async def intake(
+    postgres_cluster: EmbeddedPostgres, services_template: str, tmp_path: Path
+) -> AsyncIterator[Intake]:
+    """Give an intake process with a database of its own."""
+    url = await postgres_cluster.clone_database(services_template)
+    async with intake_process(url, tmp_path) as process:
+        yield process
+    await postgres_cluster.drop_database(str(conninfo_to_dict(url)["dbname"]))

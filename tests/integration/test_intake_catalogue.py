@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import grpc
 from directorybolt.intake.v1 import customers_pb2 as m
 
-from tests.fix_intake import an_entry, intake, postgres_cluster
+from tests.fix_intake import an_entry, intake, postgres_cluster, services_template
 
 if TYPE_CHECKING:
     from directorybolt.directory.v1 import directory_pb2
 
     from tests.fix_intake import Caller, Intake
 
-__all__ = ["intake", "postgres_cluster"]
+__all__ = ["intake", "postgres_cluster", "services_template"]
 
 CODE = grpc.StatusCode
 

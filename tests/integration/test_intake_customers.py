@@ -14,14 +14,14 @@ from directorybolt.job.v1 import job_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from services.domain import identity
-from tests.fix_intake import Caller, a_profile, intake, intake_process, postgres_cluster
+from tests.fix_intake import Caller, a_profile, intake, intake_process, postgres_cluster, services_template
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fix_intake import Intake
 
-__all__ = ["intake", "postgres_cluster"]
+__all__ = ["intake", "postgres_cluster", "services_template"]
 
 CODE = grpc.StatusCode
 

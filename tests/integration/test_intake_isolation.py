@@ -15,14 +15,14 @@ from psycopg import sql
 from services.projections.reading import Reads
 from services.projections.submissions import SubmissionReader
 from services.runtime.tables.pool import open_pool
-from tests.fix_intake import a_profile, intake, postgres_cluster
+from tests.fix_intake import a_profile, intake, postgres_cluster, services_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tests.fix_intake import Intake, Tenant
 
-__all__ = ["intake", "postgres_cluster"]
+__all__ = ["intake", "postgres_cluster", "services_template"]
 
 TENANT_TABLES: Final = ("job", "submission", "job_submission", "history", "job_stream")
 #: Staff only, or about the catalogue, which is everybody's: no customer's things to see there.

@@ -14,12 +14,12 @@ from directorybolt.intake.v1 import jobs_pb2 as m
 from directorybolt.job.v1 import job_pb2
 
 from services.intake.show_job import FOLDED_SUBMISSIONS_MAX
-from tests.fix_intake import a_profile, intake, postgres_cluster
+from tests.fix_intake import a_profile, intake, postgres_cluster, services_template
 
 if TYPE_CHECKING:
     from tests.fix_intake import Intake, Tenant
 
-__all__ = ["intake", "postgres_cluster"]
+__all__ = ["intake", "postgres_cluster", "services_template"]
 
 CODE = grpc.StatusCode
 

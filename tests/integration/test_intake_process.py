@@ -19,7 +19,14 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from eventstore.migrate import migrate as migrate_event_store
 from eventstore.types import PULSE_LANE, Position
 from services.projections.__main__ import migrate
-from tests.fix_intake import Caller, intake, intake_process, postgres_cluster, variables_for
+from tests.fix_intake import (
+    Caller,
+    intake,
+    intake_process,
+    postgres_cluster,
+    services_template,
+    variables_for,
+)
 from tests.fix_postgres import database_url
 
 if TYPE_CHECKING:
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
 
     from tests.fix_intake import Intake
 
-__all__ = ["database_url", "intake", "postgres_cluster"]
+__all__ = ["database_url", "intake", "postgres_cluster", "services_template"]
 
 
 async def test_the_process_says_that_it_is_alive(intake: Intake) -> None:

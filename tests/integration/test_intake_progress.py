@@ -14,7 +14,7 @@ from directorybolt.job.v1 import job_pb2
 
 from eventstore.types import LEDGER_LANE, Position
 from services.intake.sealing import seal
-from tests.fix_intake import intake, intake_process, postgres_cluster
+from tests.fix_intake import intake, intake_process, postgres_cluster, services_template
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.fix_intake import Caller, Intake, Tenant
 
-__all__ = ["intake", "postgres_cluster"]
+__all__ = ["intake", "postgres_cluster", "services_template"]
 
 CODE = grpc.StatusCode
 
