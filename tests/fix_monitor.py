@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import pytest
 import pytest_asyncio
 from directorybolt.event.v1 import pulse_events_pb2, submission_events_pb2, system_events_pb2
 from directorybolt.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
@@ -35,7 +36,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.coverage import Coverage
 from services.runtime.ledger import Ledger, Stream
 from services.runtime.tables.pool import open_pool
-from tests.cloned_database import cloned_database
+from tests.cloned_database import TEMPLATE, cloned_database
 from tests.doubles.peers import peers_served
 from tests.doubles.webhook import webhook_served
 from tests.fix_postgres import postgres_cluster
@@ -54,9 +55,10 @@ if TYPE_CHECKING:
     from tests.doubles.peers import Peers
     from tests.doubles.webhook import Webhook
 
-__all__ = ["postgres_cluster", "watch"]
+__all__ = ["monitor_template", "postgres_cluster", "watch"]
 
 ROLE = "bolt_monitor"
+MONITOR_TEMPLATE = "monitor_template"
 #: Long enough for a busy machine to pulse in time, short enough to wait for.
 SHORT = timedelta(seconds=1.5)
 PATIENCE_SECONDS = 30
@@ -254,10 +256,20 @@ def _progress(stack: AsyncExitStack, url: str, name: str) -> ProjectionProgress:
     return progress
 
 
+@pytest.fixture(scope="session")
+def monitor_template(postgres_cluster: EmbeddedPostgres) -> str:
+    """Migrate a database once, to be copied for each test, and return its name."""
+
+    async def make() -> None:
+        await migrate(await postgres_cluster.create_database(MONITOR_TEMPLATE, template=TEMPLATE))
+
+    with asyncio.Runner() as runner:
+        runner.run(make())
+    return MONITOR_TEMPLATE
+
+
 @pytest_asyncio.fixture
-async def watch(postgres_cluster: EmbeddedPostgres) -> AsyncIterator[Watch]:
+async def watch(postgres_cluster: EmbeddedPostgres, monitor_template: str) -> AsyncIterator[Watch]:
     """Give a monitor's database with read models that follow."""
-    async with cloned_database(postgres_cluster) as url:
-        await migrate(url)
-        async with open_watch(url) as opened:
-            yield opened
+    async with cloned_database(postgres_cluster, monitor_template) as url, open_watch(url) as opened:
+        yield opened

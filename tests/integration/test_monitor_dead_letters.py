@@ -18,7 +18,7 @@ from services.monitor.dead_letters import BODY_BYTES_MAX, DeadLetterCollector
 from services.runtime.ledger import Ledger
 from services.runtime.queue import RECEIPTS_MAX, WorkMessage
 from tests.doubles.breaking_store import BreakingStore
-from tests.fix_monitor import postgres_cluster, watch
+from tests.fix_monitor import monitor_template, postgres_cluster, watch
 from tests.fix_queue import sqs_environment, sqs_queue
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from services.runtime.queue_sqs import SqsQueue
     from tests.fix_monitor import Watch
 
-__all__ = ["postgres_cluster", "sqs_environment", "sqs_queue", "watch"]
+__all__ = ["monitor_template", "postgres_cluster", "sqs_environment", "sqs_queue", "watch"]
 
 DeadLetterFound = system_events_pb2.DeadLetterFound
 

@@ -6,21 +6,21 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-import pytest
-
 from services.domain.alert import AlertState
 from services.monitor.channel import SlackWebhook
 from services.monitor.notifier import SINGLE_MAX, TRIES_MAX
 from services.projections.deliveries import take_deliveries
-from tests.fix_monitor import postgres_cluster, watch
+from tests.fix_monitor import monitor_template, postgres_cluster, watch
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    import pytest
+
     from services.projections.alerts import AlertRow
     from tests.fix_monitor import Watch
 
-__all__ = ["postgres_cluster", "watch"]
+__all__ = ["monitor_template", "postgres_cluster", "watch"]
 
 
 async def types(watch: Watch, alert_id: UUID) -> list[str]:
