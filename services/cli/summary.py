@@ -97,8 +97,11 @@ def print_history(events: Sequence[Event], console: Console) -> None:
         way = ways.setdefault(directories.get(event.stream_id, "job"), [])
         way.append(_short(event.WhichOneof("data") or "unknown"))
     console.print(f"\n[bold]History[/bold]: {len(events)} events")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
     for name, way in ways.items():
-        console.print(f"  {name:<18} {' > '.join(way)}", highlight=False, soft_wrap=True)
+        table.add_row(f"  {name}", " > ".join(way))
+    console.print(table, highlight=False)
 
 
 def directory_by_stream(events: Sequence[Event]) -> Mapping[str, str]:
