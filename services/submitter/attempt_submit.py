@@ -60,6 +60,7 @@ class SubmitAttempt:
         self._page: Page = session.page
         self._dialogs: list[str] = []
         self._http_status = 0
+        self._sent_judged = 0
         self.picture_before = b""
         session.page.on("dialog", self._on_dialog)
 
@@ -127,23 +128,23 @@ class SubmitAttempt:
         for step in range(self._plan.steps_max):
             facts = await self._click(planned, step)
             outcome = await self._recognise(facts)
-            following = await self._next_form(outcome, corrections)
+            following = await self._next_form(outcome, facts, corrections)
             if following is None:
-                return await self._conclude(outcome, facts)
+                return self._conclude(outcome, facts)
             planned = following
             await self._fill(planned)
             if outcome.kind is ResultKind.CONTINUES:
                 self._gate.allow_one_more()
             else:
                 corrections += 1
-        return await self._conclude(replace(outcome, kind=ResultKind.UNCERTAIN, code="steps_exhausted"), None)
+        return self._conclude(replace(outcome, kind=ResultKind.UNCERTAIN, code="steps_exhausted"), None)
 
-    async def _next_form(self, outcome: Outcome, corrections: int) -> PlannedForm | None:
+    async def _next_form(self, outcome: Outcome, facts: Facts, corrections: int) -> PlannedForm | None:
         """Plan the form to press next, if one may be pressed.
 
         That is a wizard's next step; or the same form again, corrected, when nothing was even tried.
         """
-        untried = not self._gate.sent and not self._gate.held and corrections < _CORRECTIONS_MAX
+        untried = not facts.sent and not facts.held and corrections < _CORRECTIONS_MAX
         corrects = outcome.kind is ResultKind.FIELD_ERRORS and untried
         if outcome.kind is not ResultKind.CONTINUES and not corrects:
             return None
@@ -155,7 +156,7 @@ class SubmitAttempt:
         with tracing.span("submit") as span:
             span.set_attribute(tracing.WIZARD_STEP, step + 1)
             before = await read_view(self._page, planned.plan.signature)
-            sent_before = len(self._gate.sent)
+            sent_before, held_before = len(self._gate.sent), len(self._gate.held)
             self._dialogs.clear()
             await self._press(planned)
             after = await self._await_answer(before, sent_before)
@@ -164,7 +165,8 @@ class SubmitAttempt:
                 Sent(each.method, each.status, each.retry_after, each.failure)
                 for each in self._gate.sent[sent_before:]
             )
-            held = tuple(each.reason for each in self._gate.held)
+            held = tuple(each.reason for each in self._gate.held[held_before:])
+            self._sent_judged = len(self._gate.sent)
             return Facts(before, after, sent, held, tuple(self._dialogs))
 
     async def _press(self, planned: PlannedForm) -> None:
@@ -192,7 +194,6 @@ class SubmitAttempt:
             await self._await_response(timeouts.answer_seconds)
             if not self._http_status:
                 return before  # a page that still waits for its answer shows nothing, and cannot be read
-        self._page = self._session.context.pages[-1]
         return await self._settle(before)
 
     async def _await_response(self, seconds_max: float) -> None:
@@ -227,6 +228,7 @@ class SubmitAttempt:
             return  # a picture that never comes must not fail the attempt
 
     async def _view(self) -> PageView:
+        self._page = self._session.context.pages[-1]  # a form may answer in a window of its own
         planned = await plan_best(self._page, self._plan.profile)
         return await read_view(self._page, _signature(planned))
 
@@ -237,10 +239,16 @@ class SubmitAttempt:
             span.set_attribute(tracing.RESULT, outcome.kind.value)
             return outcome
 
-    async def _conclude(self, outcome: Outcome, facts: Facts | None) -> AttemptResult:
+    def _conclude(self, outcome: Outcome, facts: Facts | None) -> AttemptResult:
+        self._gate.close()
         kind, code = outcome.kind, outcome.code
+        unsent_step = facts is not None and not facts.sent
         if kind is ResultKind.CONTINUES:  # nobody can say how this goes on
             kind, code = ResultKind.UNCERTAIN, "continues_without_form"
+        elif len(self._gate.sent) > self._sent_judged:  # it left after its answer was no longer awaited
+            kind, code = ResultKind.UNCERTAIN, "sent_late"
+        elif self._gate.sent and unsent_step and kind in {ResultKind.FAILED, ResultKind.NOT_SENT}:
+            kind = ResultKind.UNCERTAIN  # an earlier step of the wizard was taken
         return AttemptResult(
             kind=kind,
             error_class=outcome.error_class,

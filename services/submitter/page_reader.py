@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from playwright.async_api import Error as PlaywrightError
 
-from services.submitter.outcome.facts import parse_view
+from services.submitter.outcome.facts import parse_view, with_frame
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from playwright.async_api import Frame, Page
 
     from services.submitter.outcome.facts import PageView
 
 _SCRIPT: Final = files("services.submitter.outcome").joinpath("read_page.js").read_text(encoding="utf-8")
 _TRIES: Final = 4
+_FRAMES_MAX: Final = 8
 #: A page whose next page is on its way answers no script until that one is there.
 _READ_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.1
@@ -27,16 +29,32 @@ _LOST_CONTEXT: Final = ("context was destroyed", "navigat", "Cannot find context
 
 
 async def read_view(page: Page, form_signature: str = "") -> PageView:
-    """Read the page; a navigation in mid-read starts it anew. Errors: TimeoutError; Playwright's."""
+    """Read the page with its frames; a navigation in mid-read starts it anew.
+
+    Errors: TimeoutError while a next page is awaited; Playwright's.
+    """
     for tries_left in reversed(range(_TRIES)):
         try:
-            async with asyncio.timeout(_READ_SECONDS):
-                return parse_view(cast("dict[str, Any]", await page.evaluate(_SCRIPT)), form_signature)
+            return await _read_frames(page, form_signature)
         except PlaywrightError as error:
             if not tries_left or not any(words in error.message for words in _LOST_CONTEXT):
                 raise
             await asyncio.sleep(_PAUSE_SECONDS)
     raise AssertionError("unreachable")
+
+
+async def _read_frames(page: Page, form_signature: str) -> PageView:
+    view = await _read_frame(page.main_frame, form_signature)
+    for frame in page.frames[1:_FRAMES_MAX]:
+        # An embedded form answers in its own frame; one that cannot be read is an advertisement's.
+        with contextlib.suppress(PlaywrightError, TimeoutError):
+            view = with_frame(view, await _read_frame(frame, ""))
+    return view
+
+
+async def _read_frame(frame: Frame, form_signature: str) -> PageView:
+    async with asyncio.timeout(_READ_SECONDS):
+        return parse_view(cast("dict[str, Any]", await frame.evaluate(_SCRIPT)), form_signature)
 
 
 async def take_picture(page: Page) -> bytes:

@@ -97,6 +97,7 @@ class RequestGate:
         self._until = until_monotonic
         self._left = requests_max
         self._was_opened = True
+        self._tried.clear()  # what the page tried by itself before is not the click's
 
     def allow_one_more(self) -> None:
         """Let the next step of a wizard send its request, within the same permit."""

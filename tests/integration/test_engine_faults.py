@@ -266,3 +266,96 @@ async def test_a_private_address_is_refused():
         plan = AttemptPlan("http://169.254.169.254/latest", "", bakery())
         result = await Engine(pool, SystemClock()).attempt(plan, RecordingJournal())
     assert (result.code, result.error_class) == ("address_refused", job_pb2.ERROR_CLASS_REFUSED)
+
+
+async def test_a_page_that_posts_by_itself_does_not_hide_its_own_late_submission():
+    busy = (
+        _FORM
+        + """<script>fetch('/track', {method: 'POST', body: 'x'}).catch(() => 0);
+        const form = document.forms[0];
+        form.onsubmit = (event) => {
+        event.preventDefault(); setTimeout(() => form.submit(), 1200); }</script>"""
+    )
+    with serve({"/": busy, "/take": _THANKS}) as site:
+        async with warm_pool() as pool:
+            result = await Engine(pool, SystemClock()).attempt(_plan(site), RecordingJournal())
+        assert (result.kind, site.count("POST", "/take"), site.count("POST")) == (ResultKind.LISTED, 1, 1)
+
+
+async def test_a_script_that_sends_after_all_patience_is_held_back():
+    dawdling = (
+        _FORM
+        + """<script>const form = document.forms[0]; form.onsubmit = (event) => {
+        event.preventDefault();
+        setTimeout(() => fetch('/take', {method: 'POST', body: 'x'}), 1500); }</script>"""
+    )
+    with serve({"/": dawdling, "/take": _THANKS}) as site:
+        async with warm_pool() as pool:
+            plan = _plan(site, tried_seconds=0.1, settle_seconds=0.2)
+            result = await Engine(pool, SystemClock()).attempt(plan, RecordingJournal())
+        assert (result.kind, result.sent, site.count("POST")) == (ResultKind.NOT_SENT, False, 0)
+
+
+async def test_a_wizard_whose_permit_ends_on_the_way_is_uncertain():
+    second = """<p>Step 1 saved</p><form method=post action=/last><label>City <input name=city></label>
+        <label>Zip code <input name=zip></label><button>Next</button></form>"""
+    with serve({"/": _FORM, "/take": second, "/last": _THANKS}) as site:
+        async with warm_pool() as pool:
+
+            async def wait_for_expiry() -> None:
+                expired = asyncio.Event()
+                asyncio.get_running_loop().call_later(1.5, expired.set)
+                await expired.wait()
+
+            journal = RecordingJournal(permit_seconds=1.5, on_step={"recognise": wait_for_expiry})
+            result = await Engine(pool, SystemClock()).attempt(_plan(site), journal)
+        assert (result.kind, result.code) == (ResultKind.UNCERTAIN, "permit_expired")
+        assert (site.count("POST", "/take"), site.count("POST", "/last")) == (1, 0)
+
+
+async def test_a_form_in_a_frame_is_filled_and_its_answer_read():
+    with serve({"/": "<iframe src=/inner width=700 height=500>", "/inner": _FORM, "/take": _THANKS}) as site:
+        async with warm_pool() as pool:
+            result = await Engine(pool, SystemClock()).attempt(_plan(site), RecordingJournal())
+        assert (result.kind, site.count("POST")) == (ResultKind.LISTED, 1)
+
+
+async def test_a_form_that_opens_a_window_is_answered_there():
+    with serve({"/": _FORM.replace("<form", "<form target=_blank"), "/take": _THANKS}) as site:
+        async with warm_pool() as pool:
+            result = await Engine(pool, SystemClock()).attempt(_plan(site), RecordingJournal())
+        assert (result.kind, site.count("POST")) == (ResultKind.LISTED, 1)
+
+
+async def test_a_form_sent_by_get_needs_a_permit_as_well():
+    by_get = _FORM.replace("method=post", "method=get")
+    with serve({"/": by_get, "/take": _THANKS}) as site:
+        async with warm_pool() as pool:
+            engine = Engine(pool, SystemClock())
+            held = await engine.attempt(_plan(site), RecordingJournal(permit_seconds=0.0))
+            assert (held.code, site.count("GET", "/take")) == ("permit_expired", 0)
+            result = await engine.attempt(_plan(site), RecordingJournal())
+            assert (result.kind, site.count("GET", "/take")) == (ResultKind.LISTED, 1)
+
+
+async def test_a_form_that_a_script_draws_late_is_found():
+    late = f"<div id=app></div><script>setTimeout(() => app.innerHTML = `{_FORM}`, 600)</script>"
+    with serve({"/": late, "/take": _THANKS}) as site:
+        async with warm_pool() as pool:
+            result = await Engine(pool, SystemClock()).attempt(_plan(site), RecordingJournal())
+        assert (result.kind, site.count("POST")) == (ResultKind.LISTED, 1)
+
+
+async def test_a_wizard_drawn_by_scripts_sends_once_at_the_end():
+    steps = (
+        _FORM.replace("<form", "<form id=one").replace("<button>Add business", "<button>Next")
+        + """<form id=two method=post action=/take hidden><label>City <input name=city></label>
+        <label>Zip code <input name=zip></label><button>Publish</button></form>
+        <script>one.onsubmit = (event) => {
+        event.preventDefault(); one.remove(); two.hidden = false; }</script>"""
+    )
+    with serve({"/": steps, "/take": _THANKS}) as site:
+        async with warm_pool() as pool:
+            result = await Engine(pool, SystemClock()).attempt(_plan(site), RecordingJournal())
+        assert (result.kind, site.count("POST")) == (ResultKind.LISTED, 1)
+        assert "city=Portland" in site.bodies[-1]

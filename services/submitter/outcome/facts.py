@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,6 +76,21 @@ class Facts:
     def new_alerts(self) -> tuple[str, ...]:
         """Error boxes that were not there before."""
         return tuple(text for text in self.after.alerts if text not in self.before.alerts)
+
+
+def with_frame(page: PageView, frame: PageView) -> PageView:
+    """Add what an embedded frame shows to the view of its page."""
+    return replace(
+        page,
+        lines=page.lines + frame.lines,
+        links=page.links + frame.links,
+        invalid=page.invalid + frame.invalid,
+        native=page.native + frame.native,
+        alerts=page.alerts + frame.alerts,
+        challenge=page.challenge or frame.challenge,
+        password=page.password or frame.password,
+        texts_filled=page.texts_filled + frame.texts_filled,
+    )
 
 
 def parse_view(raw: Mapping[str, Any], form_signature: str = "") -> PageView:
