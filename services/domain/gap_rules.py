@@ -115,10 +115,20 @@ class Observed:
     at: datetime
 
 
+_WARNING: Final = system_events_pb2.SEVERITY_WARNING
+_CRITICAL: Final = system_events_pb2.SEVERITY_CRITICAL
+#: A pulse may be late, and so may a few in a row: this many intervals are silence.
+_PULSES_MISSED_MAX: Final = 12
+_SILENCE_MIN: Final = timedelta(seconds=10)
+
+
 def default_rules(lease: timedelta, pulse: timedelta) -> Sequence[GapRule]:
     """Return the rules in force, for this length of lease and of pulse interval."""
-    warning, critical = system_events_pb2.SEVERITY_WARNING, system_events_pb2.SEVERITY_CRITICAL
-    silence = max(12 * pulse, timedelta(seconds=10))
+    silence = max(_PULSES_MISSED_MAX * pulse, _SILENCE_MIN)
+    return (*_work_rules(lease), *_dead_letter_rules(), *_silence_rules(silence), *_answer_rules())
+
+
+def _work_rules(lease: timedelta) -> Sequence[GapRule]:
     return (
         GapRule(
             name="stale_submission",
@@ -127,7 +137,7 @@ def default_rules(lease: timedelta, pulse: timedelta) -> Sequence[GapRule]:
             renewed_by=frozenset({"AttemptPulse"}),
             closed_by=_ATTEMPT_OVER,
             after=2 * lease,
-            severity=critical,
+            severity=_CRITICAL,
             description="A worker holds a submission and gives no sign of life, and nobody took it away.",
             remedy=Remedy.REAP_LEASE,
         ),
@@ -137,7 +147,7 @@ def default_rules(lease: timedelta, pulse: timedelta) -> Sequence[GapRule]:
             opened_by=frozenset({"JobAccepted", "JobCancelRequested"}),
             closed_by=frozenset({"JobPlanned", "JobCompleted", "JobCancelled"}),
             after=timedelta(minutes=10),
-            severity=critical,
+            severity=_CRITICAL,
             description="A job was accepted, or cancelled, and nobody acted on it.",
         ),
         GapRule(
@@ -146,7 +156,7 @@ def default_rules(lease: timedelta, pulse: timedelta) -> Sequence[GapRule]:
             opened_by=frozenset({"SubmissionDispatched"}),
             closed_by=_ATTEMPT_OVER | {"SubmissionClaimed"},
             after=timedelta(minutes=5),
-            severity=warning,
+            severity=_WARNING,
             description="A message was sent and no worker took it, nor was it sent again.",
         ),
         GapRule(
@@ -163,18 +173,23 @@ def default_rules(lease: timedelta, pulse: timedelta) -> Sequence[GapRule]:
             ),
             closed_by=_SETTLING | {"SubmissionDispatched"},
             after=timedelta(minutes=1),
-            severity=critical,
+            severity=_CRITICAL,
             description="Work is due and slots are free, but nobody sends it out: is the scheduler down?",
             condition=Condition.STANDSTILL,
             grouped=True,
         ),
+    )
+
+
+def _dead_letter_rules() -> Sequence[GapRule]:
+    return (
         GapRule(
             name="dead_letter",
             category=SUBMISSION,
             opened_by=frozenset({"SubmissionDeadLettered"}),
             closed_by=frozenset({"SubmissionRedriven"}),
             after=timedelta(0),
-            severity=critical,
+            severity=_CRITICAL,
             description="A submission ran out of attempts.",
         ),
         GapRule(
@@ -183,9 +198,14 @@ def default_rules(lease: timedelta, pulse: timedelta) -> Sequence[GapRule]:
             opened_by=frozenset({"DeadLetterFound"}),
             closed_by=frozenset(),
             after=timedelta(0),
-            severity=critical,
+            severity=_CRITICAL,
             description="A message that no worker could claim was found in a dead-letter queue.",
         ),
+    )
+
+
+def _silence_rules(silence: timedelta) -> Sequence[GapRule]:
+    return (
         GapRule(
             name="silent_worker",
             category=WORKER,
@@ -193,7 +213,7 @@ def default_rules(lease: timedelta, pulse: timedelta) -> Sequence[GapRule]:
             renewed_by=frozenset({"WorkerPulse"}),
             closed_by=frozenset({"WorkerStopped"}),
             after=silence,
-            severity=critical,
+            severity=_CRITICAL,
             description="A worker fell silent without a good-bye.",
             remedy=Remedy.MARK_WORKER_LOST,
         ),
@@ -203,16 +223,21 @@ def default_rules(lease: timedelta, pulse: timedelta) -> Sequence[GapRule]:
             opened_by=frozenset({"ServicePulse"}),
             closed_by=frozenset(),
             after=silence,
-            severity=critical,
+            severity=_CRITICAL,
             description="The loops of a service stand still.",
         ),
+    )
+
+
+def _answer_rules() -> Sequence[GapRule]:
+    return (
         GapRule(
             name="unverified",
             category=SUBMISSION,
             opened_by=frozenset({"SubmissionUncertain"}),
             closed_by=_SETTLING | {"AbsenceProven"},
             after=timedelta(hours=24),
-            severity=warning,
+            severity=_WARNING,
             description="Nobody could tell for a day whether a submission went through.",
         ),
         GapRule(
@@ -221,7 +246,7 @@ def default_rules(lease: timedelta, pulse: timedelta) -> Sequence[GapRule]:
             opened_by=frozenset({"SubmissionPendingConfirmation"}),
             closed_by=_SETTLING - {"SubmissionPendingConfirmation"},
             after=timedelta(days=7),
-            severity=warning,
+            severity=_WARNING,
             description="A confirmation mail waits for a click for a week.",
         ),
     )
