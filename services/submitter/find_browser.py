@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from playwright.async_api import Error as PlaywrightError
@@ -90,6 +91,8 @@ async def launch_first(playwright: Playwright, token: str) -> tuple[Browser, Bro
     """Start the first browser that starts. Errors: BrowserNotFound, with advice."""
     tried: list[str] = []
     for choice in choices():
+        if choice.kind == "playwright" and not _has_downloads(playwright):
+            continue
         try:
             browser = await launch(playwright, choice, owner_mark(token))
         except PlaywrightError as error:
@@ -99,10 +102,19 @@ async def launch_first(playwright: Playwright, token: str) -> tuple[Browser, Bro
     raise BrowserNotFound(_advice(tried))
 
 
+def _has_downloads(playwright: Playwright) -> bool:
+    """Whether Playwright holds any Chromium: a launch without one leaves folders behind in /tmp.
+
+    Its `executable_path` alone does not tell: it names the full browser even when only the shell is there.
+    """
+    folder = Path(playwright.chromium.executable_path).parents[2]
+    return any(folder.glob("chromium*"))
+
+
 def _advice(tried: list[str]) -> str:
     if path := os.environ.get(VARIABLE):
         return f"{VARIABLE} names {path}, which does not start: {tried[-1]}"
-    return INSTALL_ADVICE
+    return f"{INSTALL_ADVICE} Tried: {'; '.join(tried)}" if tried else INSTALL_ADVICE
 
 
 async def _main() -> int:

@@ -21,6 +21,7 @@ from tests.fix_browser import pool_config, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 _MINE = f"{OWNER_SWITCH}{os.getpid()}."
 
@@ -199,3 +200,29 @@ def test_rules_name_origins_not_whole_hosts():
     rules = AddressRules.of("http://127.0.0.1:8080/path")
     assert rules.allows_host("127.0.0.1", 8080)
     assert not rules.allows_host("127.0.0.1", 8081)
+
+
+@pytest.mark.parametrize(("path", "code"), [("", 0), ("/nowhere/chromium", 3)])
+async def test_finding_a_browser_says_where_it_is_or_what_to_do(path: str, code: int):
+    found = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.submitter.find_browser"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **({"DIRECTORYBOLT_CHROMIUM": path} if path else {})},
+    )
+    out, err = await found.communicate()
+    assert found.returncode == code, err
+    assert len((out or err).decode().splitlines()) == 1
+
+
+async def test_a_pool_that_was_closed_leaves_no_folder_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    async with BrowserPool(pool_config()) as pool, pool.lease() as session:
+        await session.page.goto("about:blank")
+    assert _names_in(tmp_path) == []
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]
