@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
+    from eventstore.store import EventStore
     from eventstore.types import Position
     from services.domain.job import Job
     from services.domain.kinds import Package, Priority
@@ -100,10 +101,10 @@ class Stage:
         """Return a planner of its own."""
         return Planner(self.ledger, self.pool, self.clock, self.settings.trace_mode)
 
-    def dispatcher(self) -> Dispatcher:
-        """Return a dispatcher of its own, with turns of its own."""
+    def dispatcher(self, store: EventStore | None = None) -> Dispatcher:
+        """Return a dispatcher of its own, with turns of its own, perhaps on a store of its own."""
         return Dispatcher(
-            self.ledger,
+            Ledger(store or self.store, "scheduler"),
             self.pool,
             self.queue,
             share=FairShare(self.settings.ageing),

@@ -14,15 +14,16 @@ from psycopg.rows import class_row, dict_row
 from services.projections.capacity import ATTEMPTS_AT_ONCE_DEFAULT, GAP_DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from psycopg import AsyncConnection
 
     from services.domain.kinds import Priority
 
-#: How many of each customer's due submissions of one class are looked at per round.
-PER_CUSTOMER_MAX: Final = 64
+#: Of each customer's due submissions of one class so many are looked at in any case; more when there are
+#: few customers, so that one alone can fill the window.
+PER_CUSTOMER_LEAST: Final = 2
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 # The first part walks from customer to customer in the index instead of reading every waiting row.
@@ -58,8 +59,9 @@ from waiting c
 cross join lateral (
   select * from scheduler.work w
   where w.ready and w.priority = c.priority and w.customer_id = c.customer_id and w.due_at <= %(now)s
-    and not exists (select from full_directory x where x.directory_id = w.directory_id)
-  order by w.due_at limit %(limit)s
+    and w.directory_id <> all(array(select directory_id from full_directory))
+  order by w.due_at
+  limit greatest(%(least)s, ceil(%(least)s::float8 * %(room)s / (select count(*) from waiting)))::integer
 ) as w
 left join scheduler.directory d on d.directory_id = w.directory_id
 left join flying f on f.directory_id = w.directory_id
@@ -67,6 +69,12 @@ left join flying f on f.directory_id = w.directory_id
 _IN_FLIGHT: Final[LiteralString] = """
 select customer_id, count(*)::integer as number from scheduler.work
 where dispatched or held group by customer_id
+"""
+# Rounds are short and many; parallel workers and compiled queries pay for long ones only.
+_SNAPSHOT: Final[LiteralString] = """
+set transaction isolation level repeatable read, read only;
+set local max_parallel_workers_per_gather = 0;
+set local jit = off
 """
 _ROOM: Final[LiteralString] = """
 select clock_timestamp() as now,
@@ -126,6 +134,8 @@ class Outlook:
     """All that a round of the dispatcher decides by."""
 
     room: Room
+    #: How many may go out.
+    window: int
     due: Sequence[Due]
     #: By customer, what is dispatched or held.
     in_flight: Mapping[UUID, int]
@@ -154,15 +164,21 @@ class QueueSize:
     oldest_waiting: timedelta
 
 
-async def outlook(connection: AsyncConnection[Any], *, worker_silence: timedelta) -> Outlook:
-    """Return who is due and how much room there is, in one snapshot.
+async def outlook(
+    connection: AsyncConnection[Any], *, worker_silence: timedelta, window: Callable[[Room], int]
+) -> Outlook:
+    """Return who is due and how many of them may go out, in one snapshot.
 
-    `worker_silence` is how long a worker may be silent and still count.
+    `worker_silence` is how long a worker may be silent and still count. Without room nobody is looked for.
     """
     async with connection.transaction():
-        await connection.execute("set transaction isolation level repeatable read, read only")
+        await connection.execute(_SNAPSHOT)
         room = await _room(connection, worker_silence)
-        return Outlook(room, await _due(connection, room.now), await _in_flight(connection))
+        size = window(room)
+        if size <= 0:
+            return Outlook(room, 0, (), {})
+        due = await _due(connection, room.now, size)
+        return Outlook(room, size, due, await _in_flight(connection))
 
 
 async def lost_dispatches(
@@ -187,13 +203,14 @@ async def _room(connection: AsyncConnection[Any], silence: timedelta) -> Room:
     return await cursor.fetchone() or Room(_NEVER, 0, 0, 0)
 
 
-async def _due(connection: AsyncConnection[Any], now: datetime) -> Sequence[Due]:
+async def _due(connection: AsyncConnection[Any], now: datetime, room: int) -> Sequence[Due]:
     cursor = connection.cursor(row_factory=class_row(Due))
     await cursor.execute(
         _DUE,
         {
             "now": now,
-            "limit": PER_CUSTOMER_MAX,
+            "room": room,
+            "least": PER_CUSTOMER_LEAST,
             "at_once": ATTEMPTS_AT_ONCE_DEFAULT,
             "gap": GAP_DEFAULT.total_seconds(),
         },

@@ -12,6 +12,7 @@ from services.domain import attempts
 from services.domain.submission import Submission
 from services.projections.job_progress import submissions_to_cancel
 from services.runtime.ledger import Why
+from services.scheduler.turns import give_turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ class Canceller:
         """Cancel what may be cancelled; True when there may be more."""
         async with self._pool.connection() as connection:
             found = await submissions_to_cancel(connection, PER_ROUND_MAX)
-        cancelled = [await self._cancel(each) for each in found]
+        cancelled = await give_turns(found, self._cancel)
         return any(cancelled) and len(found) == PER_ROUND_MAX
 
     async def _cancel(self, found: ToCancel) -> bool:

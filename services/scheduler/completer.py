@@ -9,6 +9,7 @@ from directorybolt.job.v1 import job_pb2
 from services.domain import identity, job
 from services.projections.job_progress import jobs_to_finish, submission_states
 from services.runtime.ledger import JOB, Why, job_stream
+from services.scheduler.turns import give_turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,10 +38,12 @@ class Completer:
         async with self._pool.connection() as connection:
             jobs = await jobs_to_finish(connection, PER_ROUND_MAX)
             states = [await submission_states(connection, each.job_id) for each in jobs]
-        ended = [await self._finish(row, known) for row, known in zip(jobs, states, strict=True)]
+        ended = await give_turns(zip(jobs, states, strict=True), self._finish)
         return any(ended) and len(jobs) == PER_ROUND_MAX
 
-    async def _finish(self, row: JobRow, states: Mapping[str, State]) -> bool:
+    async def _finish(self, found: tuple[JobRow, Mapping[str, State]]) -> bool:
+        row, states = found
+
         def decide(state: Job) -> Sequence[Message] | None:
             unknown = job_pb2.SUBMISSION_STATE_UNSPECIFIED
             return job.finish(state, [states.get(each.submission_id, unknown) for each in state.planned])

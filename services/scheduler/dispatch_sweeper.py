@@ -11,6 +11,7 @@ from services.domain import attempts
 from services.domain.submission import Submission
 from services.projections.dispatch_queue import lost_dispatches
 from services.runtime.ledger import Why
+from services.scheduler.turns import give_turns
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -40,8 +41,7 @@ class DispatchSweeper:
         """Put back what is lost; never True: the next look is the next interval's."""
         async with self._pool.connection() as connection:
             lost = await lost_dispatches(connection, patience=self._patience, limit=PER_ROUND_MAX)
-        for each in lost:
-            await self._put_back(each)
+        await give_turns(lost, self._put_back)
         return False
 
     async def _put_back(self, lost: LostDispatch) -> None:

@@ -81,11 +81,10 @@ class Dispatcher:
     async def run_once(self) -> bool:
         """Send out what there is room for; True when more may be due."""
         async with self._pool.connection() as connection:
-            seen = await outlook(connection, worker_silence=self._settings.worker_silence)
-        room = window(seen.room, self._settings.window_without_workers) - seen.room.dispatched
-        if room <= 0 or not seen.due:
-            return False
-        chosen = self._share.choose(seen.due, room=room, in_flight=seen.in_flight, now=seen.room.now)
+            seen = await outlook(
+                connection, worker_silence=self._settings.worker_silence, window=self._window
+            )
+        chosen = self._share.choose(seen.due, room=seen.window, in_flight=seen.in_flight, now=seen.room.now)
         sent = await asyncio.gather(
             *(self._dispatch(each, seen.room.now) for each in chosen), return_exceptions=True
         )
@@ -94,6 +93,11 @@ class Dispatcher:
             if isinstance(each, BaseException):
                 raise each
         return bool(chosen)
+
+    def _window(self, room: Room) -> int:
+        """Return how many more messages may wait for workers."""
+        most = MESSAGES_PER_SLOT * max(0, room.slots - room.held)
+        return (most if room.slots else self._settings.window_without_workers) - room.dispatched
 
     async def _wait_for(self, changes: Sequence[Change[Submission]]) -> None:
         positions = [each.appended.position for each in changes if each.appended]
@@ -137,13 +141,6 @@ class Dispatcher:
             Why(correlation_id=UUID(state.jobs[0])),
         )
         _log.warning("dispatcher.send_failed", submission_id=state.submission_id)
-
-
-def window(room: Room, without_workers: int) -> int:
-    """Return how many messages may wait for workers."""
-    if not room.slots:
-        return without_workers
-    return MESSAGES_PER_SLOT * max(0, room.slots - room.held)
 
 
 def _decide(state: Submission, now: datetime) -> Sequence[Message] | None:

@@ -14,13 +14,14 @@ A directory that has all that its politeness allows is passed over and blocks no
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from directorybolt.job.v1 import job_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
@@ -42,56 +43,74 @@ class FairShare:
     _served: dict[UUID, int] = field(default_factory=dict["UUID", "int"])
 
     def choose(
-        self,
-        candidates: Iterable[Due],
-        *,
-        room: int,
-        in_flight: Mapping[UUID, int],
-        now: datetime,
+        self, due: Iterable[Due], *, room: int, in_flight: Mapping[UUID, int], now: datetime
     ) -> Sequence[Due]:
-        """Return at most `room` candidates in the order in which they are to go out.
+        """Return at most `room` of what is due, in the order in which they are to go out.
 
         Shape: `in_flight` counts, by customer, what is dispatched or held; absent means 0.
         """
-        waiting = sorted(candidates, key=lambda each: each.due_at)
-        self._forget_all_but({each.customer_id for each in waiting})
-        flying, directories = dict(in_flight), {each.directory_id: each.directory_room for each in waiting}
+        waiting = _Waiting.of(due, lambda each: self.class_of(each, now))
+        self._served = {each: turn for each, turn in self._served.items() if each in waiting.customers}
+        flying: Counter[UUID] = Counter(in_flight)
         chosen: list[Due] = []
-        while len(chosen) < room:
-            waiting = [each for each in waiting if directories[each.directory_id] > 0]
-            if not waiting:
-                break
-            best = min(waiting, key=lambda each: self._place(each, flying, now))
-            waiting.remove(best)
+        while len(chosen) < room and (heads := waiting.heads(SEATS[self._seat])):
+            best = min(heads, key=lambda each: self._place(each, flying))
+            waiting.take(best)
             chosen.append(best)
-            directories[best.directory_id] -= 1
-            flying[best.customer_id] = flying.get(best.customer_id, 0) + 1
+            flying[best.customer_id] += 1
             self._serve(best)
         return chosen
 
-    def _place(
-        self, candidate: Due, flying: Mapping[UUID, int], now: datetime
-    ) -> tuple[bool, int, int, int, datetime]:
-        """Return the candidate's place in the queue for the present seat; the least is next."""
-        seen_as = self.class_of(candidate, now)
-        customer = candidate.customer_id
-        return (
-            seen_as != SEATS[self._seat],
-            seen_as,
-            flying.get(customer, 0),
-            self._served.get(customer, 0),
-            candidate.due_at,
-        )
+    def class_of(self, due: Due, now: datetime) -> Priority:
+        """Return the class that a submission counts as, after its wait."""
+        steps = max(0, (now - due.due_at) // self.ageing)
+        return CLASSES[max(0, CLASSES.index(due.priority) - steps)]
 
-    def class_of(self, candidate: Due, now: datetime) -> Priority:
-        """Return the class that a candidate counts as, after its wait."""
-        steps = max(0, (now - candidate.due_at) // self.ageing)
-        return CLASSES[max(0, CLASSES.index(candidate.priority) - steps)]
+    def _place(self, due: Due, flying: Mapping[UUID, int]) -> tuple[int, int, datetime]:
+        """Return the place among the heads of a class; the least is next."""
+        return flying.get(due.customer_id, 0), self._served.get(due.customer_id, 0), due.due_at
 
-    def _serve(self, candidate: Due) -> None:
+    def _serve(self, due: Due) -> None:
         self._seat = (self._seat + 1) % len(SEATS)
         self._turn += 1
-        self._served[candidate.customer_id] = self._turn
+        self._served[due.customer_id] = self._turn
 
-    def _forget_all_but(self, customers: set[UUID]) -> None:
-        self._served = {each: turn for each, turn in self._served.items() if each in customers}
+
+@dataclass(slots=True)
+class _Waiting:
+    """A line per class and customer, longest due first, and what each directory can still take."""
+
+    lines: Mapping[Priority, dict[UUID, deque[Due]]]
+    rooms: dict[str, int]
+    customers: frozenset[UUID]
+
+    @classmethod
+    def of(cls, due: Iterable[Due], class_of: Callable[[Due], Priority]) -> Self:
+        in_order = sorted(due, key=lambda each: each.due_at)
+        lines: dict[Priority, dict[UUID, deque[Due]]] = {each: {} for each in CLASSES}
+        for each in in_order:
+            lines[class_of(each)].setdefault(each.customer_id, deque()).append(each)
+        rooms = {each.directory_id: each.directory_room for each in in_order}
+        return cls(lines, rooms, frozenset(each.customer_id for each in in_order))
+
+    def heads(self, seat: Priority) -> Sequence[Due]:
+        """Return the first of each customer in the seat's class, or in the highest class that has any."""
+        for each in (seat, *CLASSES):
+            heads = [line[0] for line in self.lines[each].values() if self._trim(line)]
+            if heads:
+                return heads
+        return ()
+
+    def take(self, due: Due) -> None:
+        """Remove a head and note what its directory has taken."""
+        self.rooms[due.directory_id] -= 1
+        for lines in self.lines.values():
+            line = lines.get(due.customer_id)
+            if line and line[0] is due:
+                line.popleft()
+
+    def _trim(self, line: deque[Due]) -> bool:
+        """Drop what cannot go out in this round; False when nothing is left."""
+        while line and self.rooms[line[0].directory_id] <= 0:
+            line.popleft()
+        return bool(line)

@@ -19,6 +19,7 @@ from services.projections.checkpoints import snapshot
 from services.projections.leases import silent_leases
 from services.projections.scheduling import SchedulingProjection
 from services.runtime.ledger import Why
+from services.scheduler.turns import give_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,8 +60,7 @@ class LeaseReaper:
         except Exception:
             self._coverage.lose()
             raise
-        for lease in silent:
-            await self._reap(lease)
+        await give_turns(silent, self._reap)
         return False
 
     async def _look(self) -> Sequence[SilentLease]:

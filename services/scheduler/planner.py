@@ -6,7 +6,6 @@ event ids, what was requested before is taken over, and the plan is recorded las
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -24,6 +23,7 @@ from services.projections.job_progress import jobs_to_plan, requested_so_far
 from services.runtime.ledger import JOB, Why, job_stream, submission_stream
 from services.runtime.telemetry import JOB_ID, start_leg
 from services.scheduler.generations import Fit, fit
+from services.scheduler.turns import give_turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 JOBS_PER_ROUND_MAX: Final = 20
 #: Directories of one job that are requested side by side: enough to fill a commit, not the whole queue.
-_AT_ONCE_MAX: Final = 50
+DIRECTORIES_AT_ONCE_MAX: Final = 50
+JOBS_AT_ONCE_MAX: Final = 4
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -68,7 +69,7 @@ class Planner:
         """Plan the jobs that wait; True when there may be more."""
         async with self._pool.connection() as connection:
             waiting = await jobs_to_plan(connection, JOBS_PER_ROUND_MAX)
-        planned = [await self._plan(row) for row in waiting]
+        planned = await give_turns(waiting, self._plan, at_once_max=JOBS_AT_ONCE_MAX)
         return any(planned) and len(waiting) == JOBS_PER_ROUND_MAX
 
     async def _plan(self, row: JobRow) -> bool:
@@ -84,7 +85,7 @@ class Planner:
             known, wanted = await self._directories(state)
             if not known and not wanted:
                 # Nothing to choose from yet: the catalogue may come; the stale-job alert says so otherwise.
-                _log.warning("planner.no_directories", job_id=state.job_id)
+                _log.debug("planner.no_directories", job_id=state.job_id)
                 return False
             submissions = [*known, *await self._place_all(state, wanted)]
             return await self._record(state, submissions)
@@ -103,15 +104,10 @@ class Planner:
             return known, await choose_directories(connection, without=taken, limit=lacking)
 
     async def _place_all(self, state: Job, directory_ids: Sequence[str]) -> Sequence[Planned]:
-        gate = asyncio.Semaphore(_AT_ONCE_MAX)
-
         async def place(directory_id: str) -> Planned:
-            async with gate:
-                return await self._place(state, directory_id)
+            return await self._place(state, directory_id)
 
-        async with asyncio.TaskGroup() as group:
-            placing = [group.create_task(place(each)) for each in directory_ids]
-        return [each.result() for each in placing]
+        return await give_turns(directory_ids, place, at_once_max=DIRECTORIES_AT_ONCE_MAX)
 
     async def _place(self, state: Job, directory_id: str) -> Planned:
         """Request the submission, or join the one that is there."""

@@ -13,9 +13,7 @@ from services.projections.leases import silence_of
 from services.runtime.ledger import Why
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from google.protobuf.message import Message
+    from collections.abc import Callable
 
     from services.domain.submission import Submission
     from services.projections.reading import Reads
@@ -46,8 +44,8 @@ class Rescue:
         async with self._reads.of_all() as connection:
             silent = await silence_of(connection, submission_id, claim_version) or timedelta(0)
         now, chance = self._clock.now(), Chance(self._draw(), self._retry_scale)
-
-        def decide(current: Submission) -> Sequence[Message] | None:
-            return attempts.reap(current, claim_version, silent, now, chance)
-
-        return await self._ledger.change_submission(state, decide, Why(UUID(state.jobs[0])))
+        return await self._ledger.change_submission(
+            state,
+            lambda current: attempts.reap(current, claim_version, silent, now, chance),
+            Why(UUID(state.jobs[0])),
+        )

@@ -43,17 +43,15 @@ class SchedulerServicer(SchedulerServiceServicer):
         self._desk = desk
         self._tokens = tokens
 
-    async def ListQueues(  # noqa: D102  # the contract says it
-        self, request: api.ListQueuesRequest, context: Context
-    ) -> api.ListQueuesResponse:
+    async def ListQueues(self, request: api.ListQueuesRequest, context: Context) -> api.ListQueuesResponse:
+        """Say how full each queue is."""
         del request, context
         async with self._reads.of_all() as connection:
             sizes = {each.priority: each for each in await queue_sizes(connection)}
         return api.ListQueuesResponse(queues=[_queue(each, sizes.get(each)) for each in _PRIORITIES])
 
-    async def ReapLease(  # noqa: D102  # the contract says it
-        self, request: api.ReapLeaseRequest, context: Context
-    ) -> api.ReapLeaseResponse:
+    async def ReapLease(self, request: api.ReapLeaseRequest, context: Context) -> api.ReapLeaseResponse:
+        """Take a silent worker's lease away."""
         del context
         submission_id = arguments.named(request.submission, "submissions", "submission")
         if request.claim_version < 1:
@@ -61,9 +59,10 @@ class SchedulerServicer(SchedulerServiceServicer):
         change = await self._rescue.reap(submission_id, request.claim_version)
         return api.ReapLeaseResponse(reaped=change.done, state=change.after.state)
 
-    async def ListDeadLetters(  # noqa: D102  # the contract says it
+    async def ListDeadLetters(
         self, request: api.ListDeadLettersRequest, context: Context
     ) -> api.ListDeadLettersResponse:
+        """List submissions that ran out of attempts, newest first."""
         del context
         cursor = self._tokens.read_page(request.page_token, query=request, customer_id="")
         rows, following = await self._desk.page(cursor, request.page_size)
@@ -72,9 +71,10 @@ class SchedulerServicer(SchedulerServiceServicer):
             dead_letters=[_dead_letter(each) for each in rows], next_page_token=token
         )
 
-    async def RedriveDeadLetter(  # noqa: D102  # the contract says it
+    async def RedriveDeadLetter(
         self, request: api.RedriveDeadLetterRequest, context: Context
     ) -> api.RedriveDeadLetterResponse:
+        """Send a dead letter round again, once."""
         del context
         submission_id = arguments.named(request.name, "deadLetters")
         return api.RedriveDeadLetterResponse(redriven=await self._desk.redrive(submission_id, request.reason))

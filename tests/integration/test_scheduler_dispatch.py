@@ -11,9 +11,11 @@ from uuid import UUID, uuid4
 import pytest
 from directorybolt.job.v1 import job_pb2
 
+from eventstore.errors import StoreUnavailable
 from services.domain.errors import QueueDown
 from services.domain.retry_policy import Chance
 from services.runtime.queue import WORK_QUEUES
+from tests.doubles.breaking_store import BreakingStore
 from tests.doubles.quick_worker import submission_ids
 from tests.fix_queue import sqs_environment, sqs_queue
 from tests.fix_scheduler import postgres_cluster, stage
@@ -94,6 +96,24 @@ async def test_a_dispatch_that_nobody_claims_goes_out_again(stage: Stage) -> Non
     assert await stage.worker.claim(lost) is None
     assert len(await stage.worker.claim_all()) == 1
     assert (await stage.submission("yellow")).attempts_used == 1
+
+
+async def test_a_crash_between_append_and_send_is_repaired(stage: Stage) -> None:
+    """The dispatch stands in the log and no message went: the sweeper finds it, the next round sends it."""
+    await stage.catalogue("yellow")
+    await stage.order("yellow")
+    await stage.plan()
+    with pytest.raises(StoreUnavailable):
+        await stage.dispatcher(BreakingStore(stage.store, breaks_at=0, after=True)).run_once()
+    await stage.caught_up()
+    crashed, messages = await stage.submission("yellow"), await stage.worker.messages()
+
+    await stage.sweeper(NOW).run_once()
+    await stage.caught_up()
+    await stage.dispatch()
+
+    assert (crashed.state, messages) == (job_pb2.SUBMISSION_STATE_DISPATCHED, [])
+    assert len(await stage.worker.claim_all()) == 1
 
 
 async def test_a_claimed_dispatch_is_not_swept(stage: Stage) -> None:

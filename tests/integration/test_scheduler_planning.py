@@ -148,6 +148,17 @@ async def types_of_all(stage: Stage) -> Counter[str]:
     return Counter(each.event_type for each in page.events)
 
 
+async def test_a_job_that_cannot_be_planned_keeps_no_other_waiting(stage: Stage) -> None:
+    """An order that makes no sense to us fails again and again, and the ones behind it are planned."""
+    await stage.order(package=job_pb2.PACKAGE_UNSPECIFIED)
+    good = await stage.order("yellow")
+
+    with pytest.raises(ExceptionGroup):
+        await stage.plan()
+
+    assert await planned(stage, good) == [("yellow", 1, False)]
+
+
 async def test_two_planners_at_once_make_one_plan(stage: Stage) -> None:
     job_id = await stage.order(*DIRECTORIES)
 
