@@ -24,11 +24,12 @@ async def give_turns(
     """
     gate = asyncio.Semaphore(at_once_max)
 
-    async def turn(item: T) -> R:
+    async def take_turn(item: T) -> R:
+        """Wait for a place, then act."""
         async with gate:
             return await act(item)
 
-    results = await asyncio.gather(*map(turn, items), return_exceptions=True)
+    results = await asyncio.gather(*map(take_turn, items), return_exceptions=True)
     failed = [each for each in results if isinstance(each, Exception)]
     if failed:
         raise ExceptionGroup(f"{len(failed)} of {len(results)} failed", failed)
