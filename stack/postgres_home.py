@@ -150,8 +150,16 @@ def make_throwaway(account: Account | None) -> Path:
 def sweep_substitutes() -> None:
     """Remove substitute directories whose asked place is gone."""
     for origin in SUBSTITUTES.glob(f"*/{ORIGIN}"):
-        if os.access(origin, os.R_OK) and not Path(origin.read_text(encoding="utf-8")).exists():
+        if os.access(origin, os.R_OK) and _is_gone(Path(origin.read_text(encoding="utf-8"))):
             _remove_unless_used(origin.parent)
+
+
+def _is_gone(asked: Path) -> bool:
+    """Tell whether there is surely nothing at a place; another user's, which we may not see, may be there."""
+    try:
+        return not asked.exists()
+    except PermissionError:
+        return False
 
 
 def _remove_unless_used(directory: Path) -> None:

@@ -71,7 +71,7 @@ CODES: Final[Mapping[type[domain.DomainError], grpc.StatusCode]] = {
     domain.EtagMismatch: _C.ABORTED,
     domain.StreamMovedOn: _C.ABORTED,
     domain.RateLimited: _C.RESOURCE_EXHAUSTED,
-    domain.Overloaded: _C.UNAVAILABLE,
+    domain.Overloaded: _C.RESOURCE_EXHAUSTED,
     domain.StoreDown: _C.UNAVAILABLE,
     domain.QueueDown: _C.UNAVAILABLE,
     domain.Draining: _C.UNAVAILABLE,
