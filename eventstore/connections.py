@@ -44,31 +44,21 @@ async def connect(conninfo: str, role: str | None, purpose: str) -> AsyncConnect
     Errors: psycopg.OperationalError.
     """
     connection = await AsyncConnection.connect(
-        conninfo, autocommit=True, **connection_settings(f"eventstore {purpose}")
+        conninfo, autocommit=True, application_name=f"eventstore {purpose}", **_SOCKET
     )
     try:
-        await prepare(connection, role)
+        register_arrays(connection)
+        milliseconds = str(STATEMENT_SECONDS_MAX * 1_000)
+        await connection.execute(_SETTINGS, [role or "none", milliseconds, milliseconds])
     except BaseException:
         await connection.close()
         raise
     return connection
 
 
-async def prepare(connection: AsyncConnection, role: str | None) -> None:
-    """Give a fresh connection its role and settings."""
-    register_arrays(connection)
-    milliseconds = str(STATEMENT_SECONDS_MAX * 1_000)
-    await connection.execute(_SETTINGS, [role or "none", milliseconds, milliseconds])
-
-
-def connection_settings(application_name: str) -> dict[str, Any]:
-    """Return the keyword arguments that every connection is opened with."""
-    return {**_SOCKET, "application_name": application_name}
-
-
-async def backoff(first_seconds: float = 0.02, max_seconds: float = 1.0) -> AsyncIterator[float]:
-    """Yield pauses in seconds, doubling up to `max_seconds`, for ever."""
+async def backoff(first_seconds: float = 0.02, seconds_max: float = 1.0) -> AsyncIterator[float]:
+    """Yield pauses in seconds, doubling up to `seconds_max`, for ever."""
     pause_seconds = first_seconds
     while True:
         yield pause_seconds
-        pause_seconds = min(pause_seconds * 2, max_seconds)
+        pause_seconds = min(pause_seconds * 2, seconds_max)

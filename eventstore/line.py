@@ -1,4 +1,8 @@
-"""One connection of the store's own: made when needed, dropped when it fails, made anew at the next call."""
+"""Connections of the store's own: made when needed, dropped when they fail, made anew at the next call.
+
+A pool that reconnects in the background, at its own growing pauses, would keep readers waiting for seconds
+after the database is back; here whoever calls connects.
+"""
 
 from __future__ import annotations
 
@@ -54,27 +58,56 @@ class Line:
                 await self.close()
                 raise
 
-    async def call_patiently(
-        self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]], patience_seconds: float
-    ) -> T:
-        """Do some work that may be done twice, again while the database does not answer.
-
-        Errors: StoreUnavailable after `patience_seconds`; other psycopg errors as they are.
-        """
-        try:
-            async with asyncio.timeout(patience_seconds):
-                async for pause_seconds in backoff():
-                    try:
-                        return await self.call(work)
-                    except ConnectionLost:
-                        await asyncio.sleep(pause_seconds)
-        except TimeoutError:
-            raise StoreUnavailable from None
-        raise AssertionError("backoff never ends")
-
     async def close(self) -> None:
         """Close the connection; the next call makes another."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             with suppress(psycopg.Error):
                 await connection.close()
+
+
+class Lines:
+    """A few lines for many callers, whose work may be done twice."""
+
+    def __init__(self, conninfo: str, role: str | None, purpose: str, *, lines_max: int = 1) -> None:
+        """Take what a Line takes, and how many there are at most."""
+        self._free = [Line(conninfo, role, purpose) for _ in range(lines_max)]
+        self._all = list(self._free)
+        self._turns = asyncio.Semaphore(lines_max)
+        self._closed = False
+
+    async def call(
+        self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]], patience_seconds: float
+    ) -> T:
+        """Do some work on a connection, again while the database does not answer.
+
+        Errors: StoreUnavailable after `patience_seconds`, or when the database refuses.
+        """
+        try:
+            async with asyncio.timeout(patience_seconds):
+                async for pause_seconds in backoff():
+                    try:
+                        return await self._call(work)
+                    except ConnectionLost:
+                        await asyncio.sleep(pause_seconds)
+        except TimeoutError:
+            raise StoreUnavailable from None
+        except psycopg.Error as error:
+            raise StoreUnavailable(f"the database refused: {error}") from error
+        raise AssertionError("backoff never ends")
+
+    async def close(self) -> None:
+        """Close the connections; there are no new ones."""
+        self._closed = True
+        for each in self._all:
+            await each.close()
+
+    async def _call(self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]]) -> T:
+        async with self._turns:
+            if self._closed:
+                raise StoreUnavailable("the event store is closed")
+            line = self._free.pop()
+            try:
+                return await line.call(work)
+            finally:
+                self._free.append(line)

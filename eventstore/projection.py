@@ -171,7 +171,7 @@ class ProjectionProgress:
         Errors: TimeoutError when `timeout_seconds` pass before.
         """
         async with asyncio.timeout(timeout_seconds):
-            async for pause_seconds in backoff(first_seconds=0.004, max_seconds=0.1):
+            async for pause_seconds in backoff(first_seconds=0.004, seconds_max=0.1):
                 if await self._covers(position):
                     return
                 await asyncio.sleep(pause_seconds)

@@ -160,9 +160,11 @@ class Projector:
         async with await connect(self._conninfo, self._role, purpose) as connection:
             await self._prepare(connection)
             held = await self._lease.taken(connection)
-            if held is None:
+            while held is None:
                 await self._pause(min(self._lease.lease_seconds / 3, self._poll_seconds))
-                return
+                if self._stopping.is_set():
+                    return
+                held = await self._lease.taken(connection)
             lease, positions = held
             subscription = Subscription(
                 self._store,

@@ -1,23 +1,21 @@
-"""Reads events back: one stream, or a lane in order, from a pool of connections."""
+"""Reads events back: one stream, or a lane in order, over a few connections."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import psycopg
-from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
-from psycopg_pool import AsyncConnectionPool
 
-from eventstore.connections import READ_ROLE, TENANT_ROLE, backoff, connection_settings, prepare
-from eventstore.errors import StoreUnavailable
+from eventstore.connections import READ_ROLE, TENANT_ROLE
+from eventstore.line import Lines
 from eventstore.types import PULSE_LANE, Filter, Page, Position, StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import LiteralString, TypeAlias
     from uuid import UUID
+
+    from psycopg import AsyncConnection
 
     from eventstore.names import Names
 
@@ -71,26 +69,18 @@ class Reader:
         """Take the database; `patience_seconds` is how long a caller waits for one that is away."""
         self._names = names
         self._patience_seconds = patience_seconds
-        self._pool = AsyncConnectionPool[AsyncConnection](
-            conninfo,
-            kwargs={"autocommit": True, **connection_settings("eventstore read")},
-            configure=_configure,
-            min_size=0,
-            max_size=READERS_MAX,
-            open=False,
-        )
+        self._lines = Lines(conninfo, READ_ROLE, "read", lines_max=READERS_MAX)
 
     async def open(self) -> int:
         """Get ready and return the number of lanes.
 
         Errors: StoreUnavailable.
         """
-        await self._pool.open()
         return await self._patiently(_lanes)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._pool.close()
+        await self._lines.close()
 
     async def head(self, lane: int) -> Position:
         """Return the last position of a lane; number 0 when it is empty."""
@@ -178,24 +168,7 @@ class Reader:
         )
 
     async def _patiently(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Read, again while the database does not answer: reading twice harms nothing."""
-        try:
-            async with asyncio.timeout(self._patience_seconds):
-                async for pause_seconds in backoff():
-                    try:
-                        async with self._pool.connection() as connection:
-                            return await read(connection)
-                    except psycopg.OperationalError:
-                        await asyncio.sleep(pause_seconds)
-        except TimeoutError:
-            raise StoreUnavailable from None
-        except psycopg.Error as error:
-            raise StoreUnavailable(f"the database refused to read: {error}") from error
-        raise AssertionError("backoff never ends")
-
-
-async def _configure(connection: AsyncConnection) -> None:
-    await prepare(connection, READ_ROLE)
+        return await self._lines.call(read, self._patience_seconds)
 
 
 async def _lanes(connection: AsyncConnection) -> int:

@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 from uuid import UUID, uuid4
 
-import psycopg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from eventstore.errors import KeyDestroyed, StoreUnavailable
-from eventstore.line import Line
+from eventstore.errors import KeyDestroyed
+from eventstore.line import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from types import TracebackType
     from typing import Any, LiteralString, TypeAlias
 
     from psycopg import AsyncConnection
@@ -82,7 +80,7 @@ class Vault:
         """Take the database and the master key; it connects when used first."""
         self._master_key = master_key
         self._remembered_seconds = min(remembered_seconds, REMEMBERED_SECONDS_MAX)
-        self._line = Line(conninfo, VAULT_ROLE, "vault")
+        self._lines = Lines(conninfo, VAULT_ROLE, "vault")
         self._by_tenant: dict[UUID, _Remembered] = {}
         self._destroyed: set[UUID] = set()
 
@@ -90,16 +88,14 @@ class Vault:
         """Give the vault itself."""
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close it."""
         await self.close()
 
     async def close(self) -> None:
         """Forget the keys and close the connection."""
         self._by_tenant.clear()
-        await self._line.close()
+        await self._lines.close()
 
     async def seal(self, tenant: UUID, context: bytes, plaintext: bytes) -> Sealed:
         """Encrypt under the tenant's key, which is made when there is none.
@@ -179,10 +175,7 @@ class Vault:
         return self._by_tenant[tenant]
 
     async def _call(self, work: Callable[[AsyncConnection], Awaitable[Any]]) -> Any:
-        try:
-            return await self._line.call_patiently(work, PATIENCE_SECONDS)
-        except psycopg.Error as error:
-            raise StoreUnavailable(f"the database refused: {error}") from error
+        return await self._lines.call(work, PATIENCE_SECONDS)
 
 
 def _bound_to(tenant: UUID, key_id: UUID, context: bytes) -> bytes:
