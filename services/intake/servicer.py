@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
-from directorybolt.intake.v1 import intake_service_pb2_grpc
+from directorybolt.intake.v1 import intake_service_pb2, intake_service_pb2_grpc
 from directorybolt.intake.v1 import jobs_pb2 as m
 
 from services.domain.errors import JobNotFound, ProofNotFound, SubmissionNotFound
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
-FULL_NAME: Final = "directorybolt.intake.v1.IntakeService"
+# From the file itself: reflection tells only of files that somebody has imported, and the stubs import none.
+FULL_NAME: Final = str(intake_service_pb2.DESCRIPTOR.services_by_name["IntakeService"].full_name)
 
 
 class IntakeServicer(CustomerMethods):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from services.runtime.interceptors.authenticate import Authenticate
 from services.runtime.interceptors.deadline import ImposeDeadline
@@ -15,6 +14,7 @@ from services.runtime.interceptors.layer import LayeredInterceptor
 from services.runtime.interceptors.mask_errors import MaskErrors
 from services.runtime.interceptors.rate_limit import RateLimit
 from services.runtime.interceptors.telemetry import Telemetry
+from services.runtime.reflection import add_reflection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 REQUEST_BYTES_MAX: Final = 10 * 1024 * 1024
 _HEALTH_NAME = "grpc.health.v1.Health"
-_REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
-_REFLECTION_V1_ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ def build_server(
     for each in hosted:
         each.attach(server)
     _add_health(server, health)
-    _add_reflection(server, [each.full_name for each in hosted])
+    add_reflection(server, [*(each.full_name for each in hosted), _HEALTH_NAME])
     return server
 
 
@@ -132,17 +130,3 @@ def bind(server: grpc.aio.Server, address: str, port: int) -> int:
 def _add_health(server: grpc.aio.Server, health: Health) -> None:
     untyped: Any = health_pb2_grpc
     untyped.add_HealthServicer_to_server(health, server)
-
-
-def _add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
-    names = [*services, _HEALTH_NAME, _REFLECTION_V1, _REFLECTION_V1_ALPHA]
-    servicer: Any = reflection.aio.ReflectionServicer(names)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportAttributeAccessIssue]
-    handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    # v1 is v1alpha under another name, byte for byte; the library knows only the old one.
-    for name in (_REFLECTION_V1, _REFLECTION_V1_ALPHA):
-        generic = grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})
-        server.add_generic_rpc_handlers((generic,))
