@@ -6,7 +6,7 @@ exception when duplicate_object or unique_violation then null;
 end $$;
 do $$
 begin
-  if not pg_has_role(current_user, 'es_append', 'member') then
+  if not pg_has_role(current_user, 'es_append', 'usage') then
     execute format('grant es_append to %I', current_user);
   end if;
 end $$;

@@ -6,7 +6,7 @@ exception when duplicate_object or unique_violation then null; -- roles belong t
 end $$;
 do $$
 begin
-  if not pg_has_role(current_user, 'es_owner', 'member') then
+  if not pg_has_role(current_user, 'es_owner', 'usage') then
     execute format('grant es_owner to %I', current_user);
   end if;
 end $$;

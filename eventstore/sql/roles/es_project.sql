@@ -6,7 +6,7 @@ exception when duplicate_object or unique_violation then null;
 end $$;
 do $$
 begin
-  if not pg_has_role(current_user, 'es_project', 'member') then
+  if not pg_has_role(current_user, 'es_project', 'usage') then
     execute format('grant es_project to %I', current_user);
   end if;
 end $$;

@@ -6,7 +6,7 @@ exception when duplicate_object or unique_violation then null;
 end $$;
 do $$
 begin
-  if not pg_has_role(current_user, 'es_read_tenant', 'member') then
+  if not pg_has_role(current_user, 'es_read_tenant', 'usage') then
     execute format('grant es_read_tenant to %I', current_user);
   end if;
 end $$;

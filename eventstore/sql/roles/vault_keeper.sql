@@ -6,7 +6,7 @@ exception when duplicate_object or unique_violation then null;
 end $$;
 do $$
 begin
-  if not pg_has_role(current_user, 'vault_keeper', 'member') then
+  if not pg_has_role(current_user, 'vault_keeper', 'usage') then
     execute format('grant vault_keeper to %I', current_user);
   end if;
 end $$;
