@@ -7,7 +7,7 @@ from urllib.parse import quote_plus
 
 from services.submitter import attempt_tracing as tracing
 from services.submitter.attempt_result import AttemptResult, ResultKind
-from services.submitter.outcome.presence import judge_presence, shown_proof
+from services.submitter.outcome.presence import judge_presence, shown_proof, standing
 from services.submitter.page_reader import read_view
 from services.submitter.page_visits import visit
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from services.submitter.outcome.presence import Presence
 
 _CANDIDATES_MAX: Final = 3
+_NOT_FOUND: Final = frozenset({ResultKind.ABSENT, ResultKind.UNTELLABLE})
 
 
 class VerifyAttempt:
@@ -56,10 +57,11 @@ class VerifyAttempt:
         """Open the pages that bear the name: the phone number may stand only there."""
         for url in presence.candidates[:_CANDIDATES_MAX]:
             await self._open(url)
-            if proof := shown_proof(await read_view(self._page), self._plan.profile):
+            view = await read_view(self._page)
+            if proof := shown_proof(view, self._plan.profile):
                 signals = ("name", proof, "listing_page")
                 return AttemptResult(
-                    ResultKind.PRESENT,
+                    standing(view.lines),
                     http_status=status,
                     signals=signals,
                     confidence=0.95,
@@ -78,7 +80,7 @@ class VerifyAttempt:
 def _result(presence: Presence, status: int) -> AttemptResult:
     return AttemptResult(
         presence.kind,
-        code="" if presence.kind is ResultKind.PRESENT else presence.signals[0],
+        code=presence.signals[0] if presence.kind in _NOT_FOUND else "",
         http_status=status,
         signals=presence.signals,
         confidence=0.0 if presence.kind is ResultKind.UNTELLABLE else 0.9,

@@ -153,6 +153,19 @@ async def test_a_connection_cut_after_the_post_is_uncertain_and_then_found(
     assert "/plain/listing/" in found.listing_url
 
 
+@pytest.mark.parametrize(
+    ("site", "kind"),
+    [("long", ResultKind.PENDING_REVIEW), ("mail", ResultKind.PENDING_CONFIRMATION)],
+)
+async def test_a_verifier_tells_a_listing_that_waits_from_one_that_is_live(
+    engine: Engine, sites: SandboxClient, site: str, kind: ResultKind
+):
+    await sites.fault(site, "drop_after_accept")
+    await engine.attempt(_plan(sites, site), RecordingJournal())
+    found = await engine.attempt(replace(_plan(sites, site), purpose="verify"), RecordingJournal())
+    assert (found.kind, await accepted(sites, site)) == (kind, 1)
+
+
 async def test_a_server_error_instead_of_an_answer_is_uncertain(engine: Engine, sites: SandboxClient):
     await sites.fault("plain", "status", place="answer", status=502)
     result = await engine.attempt(_plan(sites, "plain"), RecordingJournal())

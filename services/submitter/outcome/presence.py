@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from services.submitter.attempt_result import ResultKind
@@ -12,6 +13,8 @@ from services.submitter.outcome.phrases import said
 from services.submitter.site_names import host_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from directorybolt.profile.v1.profile_pb2 import BusinessProfile
 
     from services.submitter.outcome.facts import PageView
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 _PHONE_DIGITS: Final = 7
 _PHONE_TAIL: Final = 9
 _RESULTS_MIN: Final = 2
+_ENTRY_LINES_MAX: Final = 12
 _RESULT_WORDS: Final = re.compile(
     r"\b\d+ (listings?|results?|entries|matches|businesses|companies|treffer|resultats?)\b", re.IGNORECASE
 )
@@ -42,7 +46,8 @@ def judge_presence(page: PageView, profile: BusinessProfile) -> Presence:
     links = tuple(dict.fromkeys(link.url for link in page.links if _has_name(link.text, profile)))
     proof = shown_proof(page, profile)
     if named and proof:
-        return Presence(ResultKind.PRESENT, ("name", proof), next(iter(links), ""), named[0])
+        kind = standing(_entry(page, profile))
+        return Presence(kind, ("name", proof), next(iter(links), ""), named[0])
     if links:
         return Presence(
             ResultKind.UNTELLABLE, ("name_only",), matched_text=named[0] if named else "", candidates=links
@@ -52,6 +57,22 @@ def judge_presence(page: PageView, profile: BusinessProfile) -> Presence:
     if _lists_others(page):
         return Presence(ResultKind.ABSENT, ("results_without_it",))
     return Presence(ResultKind.UNTELLABLE, ("no_results_seen",))
+
+
+def standing(lines: Sequence[str]) -> ResultKind:
+    """Tell how a shown listing stands: live, or waiting for a review or a confirmation."""
+    if said("pending_confirmation", lines):
+        return ResultKind.PENDING_CONFIRMATION
+    return ResultKind.PENDING_REVIEW if said("pending_review", lines) else ResultKind.PRESENT
+
+
+def _entry(page: PageView, profile: BusinessProfile) -> Sequence[str]:
+    """The lines of our entry: from its name on, to the next entry's."""
+    start = next(number for number, line in enumerate(page.lines) if _has_name(line, profile))
+    others = {link.text for link in page.links if not _has_name(link.text, profile)}
+    after = page.lines[start + 1 : start + _ENTRY_LINES_MAX]
+    own = list(takewhile(lambda line: line not in others, after))
+    return [page.lines[start], *own]
 
 
 def shown_proof(page: PageView, profile: BusinessProfile) -> str:
