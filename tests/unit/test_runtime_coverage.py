@@ -84,3 +84,20 @@ def test_a_growing_lag_is_an_outage_of_our_own() -> None:
         look(coverage, clock, head=100 + second, checkpoint=100)
 
     assert not coverage.grants(timedelta(seconds=1))
+
+
+def test_a_read_model_that_falls_back_is_an_outage_until_it_is_built_again() -> None:
+    clock = TurnedClock()
+    coverage = Coverage(clock)
+    for second in range(30):
+        clock.seconds = float(second)
+        look(coverage, clock, head=50, checkpoint=50)
+    assert coverage.grants(timedelta(seconds=20))
+
+    assert look(coverage, clock, head=50, checkpoint=3) is None
+    assert not coverage.grants(timedelta(0))
+
+    clock.seconds = 30.0
+    assert look(coverage, clock, head=50, checkpoint=50) is not None
+    assert coverage.grants(timedelta(0))
+    assert not coverage.grants(timedelta(seconds=1))
