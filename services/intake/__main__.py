@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from typing import TYPE_CHECKING, Final
 
-from eventstore.errors import EventStoreError
 from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
 from services.intake.callers_ledger import CallersLedger
@@ -23,6 +20,7 @@ from services.runtime.evidence import FileEvidence
 from services.runtime.ledger import Ledger
 from services.runtime.process import Service, run_process
 from services.runtime.projecting import projecting
+from services.runtime.readiness import answers
 from services.runtime.sealing import vault_of
 from services.runtime.service_pulse import service_pulse_loop
 from services.runtime.tables.api_keys import ApiKeyTable
@@ -32,12 +30,10 @@ from services.runtime.tokens import TokenSealer
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
-    from eventstore.store import EventStore
     from services.runtime.config import Environment
 
 NAME: Final = "intake"
 ROLE: Final = "bolt_intake"
-_ANSWERS_WITHIN_SECONDS: Final = 1.5
 
 
 async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
@@ -69,7 +65,6 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
     pulse = service_pulse_loop(
         Ledger(store, NAME),
         service=NAME,
-        instance_id=f"{os.uname().nodename}-{os.getpid()}",
         interval_seconds=timing.pulse_seconds,
         clock=clock,
     )
@@ -79,17 +74,8 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
         verify_key=api_keys.verify,
         loops=[pulse],
         clock=clock,
-        is_ready=lambda: _answers(store),
+        is_ready=lambda: answers(store),
     )
-
-
-async def _answers(store: EventStore) -> bool:
-    try:
-        async with asyncio.timeout(_ANSWERS_WITHIN_SECONDS):
-            await store.head()
-    except (EventStoreError, TimeoutError):
-        return False
-    return True
 
 
 if __name__ == "__main__":

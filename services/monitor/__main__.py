@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -11,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from directorybolt.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 from directorybolt.submitter.v1.submitter_service_pb2_grpc import SubmitterServiceStub
 
-from eventstore.errors import EventStoreError
 from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
 from services.domain.gap_rules import default_rules
@@ -40,6 +37,7 @@ from services.runtime.loop import Loop
 from services.runtime.process import Service, run_process
 from services.runtime.projecting import projecting
 from services.runtime.queue_sqs import SqsQueue
+from services.runtime.readiness import answers
 from services.runtime.service_pulse import service_pulse_loop
 from services.runtime.tables.api_keys import ApiKeyTable
 from services.runtime.tables.pool import open_pool
@@ -60,7 +58,6 @@ ROLE: Final = "bolt_monitor"
 JUDGE_SECONDS_MAX: Final = 1.0
 TELL_SECONDS: Final = 0.5
 COLLECT_SECONDS: Final = 2.0
-_ANSWERS_WITHIN_SECONDS: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,7 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
         verify_key=ground.verify_key,
         loops=_loops(ground),
         clock=ground.clock,
-        is_ready=lambda: _answers(ground.store),
+        is_ready=lambda: answers(ground.store),
     )
 
 
@@ -121,7 +118,7 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
         store=store,
         reads=Reads(pool),
         verify_key=ApiKeyTable(pool, clock).verify,
-        queue=await _open_queue(stack),
+        queue=await stack.enter_async_context(SqsQueue.open()),
         scheduler=SchedulerServiceStub(await stack.enter_async_context(scheduler)),
         submitter=SubmitterServiceStub(await stack.enter_async_context(submitter)),
         slack=await _open_slack(AlertConfig.read(environment).slack_webhook_url, stack),
@@ -135,13 +132,6 @@ def _peer_addresses(environment: Environment) -> tuple[str, str]:
         if not address:
             raise ConfigError(f"DIRECTORYBOLT_{name}_ADDRESS is not set: give it a value")
     return peers.scheduler_address, peers.submitter_address
-
-
-async def _open_queue(stack: AsyncExitStack) -> SqsQueue:
-    queue = SqsQueue()
-    stack.push_async_callback(queue.close)
-    await queue.ensure_queues()
-    return queue
 
 
 async def _open_slack(url: str, stack: AsyncExitStack) -> SlackWebhook | None:
@@ -166,7 +156,6 @@ def _loops(ground: Ground) -> Sequence[Loop]:
     pulse = service_pulse_loop(
         ground.ledger,
         service=NAME,
-        instance_id=f"{os.uname().nodename}-{os.getpid()}",
         interval_seconds=ground.timing.pulse_seconds,
         clock=ground.clock,
     )
@@ -185,7 +174,7 @@ def _judge(ground: Ground) -> GapJudge:
         ground.rules,
         Coverage(ground.clock),
         desk=AlertDesk(ground.ledger),
-        remedies=Remedies(ground.ledger, ground.scheduler, ground.clock),
+        remedies=Remedies(ground.ledger, ground.scheduler),
         standstill=Standstill(ground.reads, ground.submitter, ground.clock),
         trace_mode=ground.config.telemetry.trace_mode,
     )
@@ -206,15 +195,6 @@ def _loop(
     return Loop(
         name, run_once, interval_seconds=interval_seconds, clock=ground.clock, backoff_max_seconds=5.0
     )
-
-
-async def _answers(store: EventStore) -> bool:
-    try:
-        async with asyncio.timeout(_ANSWERS_WITHIN_SECONDS):
-            await store.head()
-    except (EventStoreError, TimeoutError):
-        return False
-    return True
 
 
 if __name__ == "__main__":

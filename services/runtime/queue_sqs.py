@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import boto3
 from botocore.config import Config
@@ -33,7 +34,7 @@ from services.runtime.queue import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from typing import ParamSpec, TypeVar
 
     from mypy_boto3_sqs import SQSClient
@@ -72,6 +73,20 @@ class SqsQueue:
         session = boto3.Session()
         self._client = _client(session, _CALL_SECONDS, _CALL_THREADS)
         self._polling_client = _client(session, WAIT_SECONDS_MAX + _CALL_SECONDS, _POLL_THREADS)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls) -> AsyncGenerator[Self]:
+        """Lend the queues of this installation, made where they lack.
+
+        Errors: QueueDown.
+        """
+        queue = cls()
+        try:
+            await queue.ensure_queues()
+            yield queue
+        finally:
+            await queue.close()
 
     def name_of(self, queue: QueueName) -> str:
         """Return the name that the queue has on the server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from directorybolt.event.v1 import pulse_events_pb2
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
     from services.runtime.ledger import Ledger
 
 
-def service_pulse_loop(
-    ledger: Ledger, *, service: str, instance_id: str, interval_seconds: float, clock: Clock
-) -> Loop:
+def service_pulse_loop(ledger: Ledger, *, service: str, interval_seconds: float, clock: Clock) -> Loop:
     """Return the loop that says, once per interval, that this process of the service is alive."""
+    instance_id = f"{os.uname().nodename}-{os.getpid()}"
     stream = Stream(identity.service_stream(service, instance_id), events.SERVICE)
 
     async def beat() -> bool:

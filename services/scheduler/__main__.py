@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.errors import EventStoreError
 from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
 from services.projections.reading import Reads
@@ -21,6 +18,7 @@ from services.runtime.loop import Loop
 from services.runtime.process import Service, run_process
 from services.runtime.projecting import projecting
 from services.runtime.queue_sqs import SqsQueue
+from services.runtime.readiness import answers
 from services.runtime.service_pulse import service_pulse_loop
 from services.runtime.tables.api_keys import ApiKeyTable
 from services.runtime.tables.pool import open_pool
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
-    from eventstore.store import EventStore
     from eventstore.types import Position
     from services.runtime.config import Environment
 
@@ -57,7 +54,6 @@ POLL_SECONDS: Final = 1.0
 TIMER_SECONDS: Final = 0.25
 #: A reaper that looks seldom could not tell our own outage from a worker's silence.
 REAP_SECONDS_MAX: Final = 2.0
-_ANSWERS_WITHIN_SECONDS: Final = 1.5
 _CATCH_UP_SECONDS_MAX: Final = 10.0
 
 
@@ -89,7 +85,7 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
         verify_key=ApiKeyTable(ground.pool, ground.clock).verify,
         loops=_loops(ground),
         clock=ground.clock,
-        is_ready=lambda: _answers(ground.ledger.store),
+        is_ready=lambda: answers(ground.ledger.store),
     )
 
 
@@ -97,9 +93,6 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
     config, timing = ServiceConfig.read(environment), TimingConfig.read(environment)
     url = config.database_url
     store = await stack.enter_async_context(PostgresEventStore.open(url))
-    queue = SqsQueue()
-    stack.push_async_callback(queue.close)
-    await queue.ensure_queues()
     return Ground(
         config=config,
         timing=timing,
@@ -108,7 +101,7 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
         ledger=Ledger(store, NAME),
         pool=await stack.enter_async_context(open_pool(url, role=ROLE, application_name=NAME)),
         projector=Projector(store, url, SchedulingProjection(), role=ROLE),
-        queue=queue,
+        queue=await stack.enter_async_context(SqsQueue.open()),
     )
 
 
@@ -130,7 +123,6 @@ def _loops(ground: Ground) -> Sequence[Loop]:
     pulse = service_pulse_loop(
         ground.ledger,
         service=NAME,
-        instance_id=f"{os.uname().nodename}-{os.getpid()}",
         interval_seconds=ground.timing.pulse_seconds,
         clock=ground.clock,
     )
@@ -174,15 +166,6 @@ def _sweeper(ground: Ground) -> DispatchSweeper:
 def _reaper(ground: Ground) -> LeaseReaper:
     coverage = Coverage(ground.clock)
     return LeaseReaper(ground.ledger, ground.pool, coverage, random.random, ground.settings.retry_scale)
-
-
-async def _answers(store: EventStore) -> bool:
-    try:
-        async with asyncio.timeout(_ANSWERS_WITHIN_SECONDS):
-            await store.head()
-    except (EventStoreError, TimeoutError):
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from directorybolt.submitter.v1 import submitter_service_pb2_grpc
 
 from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
+from services.projections.reading import Reads
 from services.projections.workers import WorkersProjection
 from services.runtime.clock import SystemClock
 from services.runtime.config import (
@@ -24,7 +25,9 @@ from services.runtime.evidence import FileEvidence
 from services.runtime.ledger import Ledger
 from services.runtime.loop import Loop
 from services.runtime.process import Service, run_process
+from services.runtime.projecting import projecting
 from services.runtime.queue_sqs import SqsQueue
+from services.runtime.readiness import answers
 from services.runtime.sealing import vault_of
 from services.runtime.server import Hosted
 from services.runtime.service_pulse import service_pulse_loop
@@ -75,9 +78,9 @@ class Ground:
 async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
     """Join the worker's parts."""
     ground = await _open(environment, stack)
-    await stack.enter_async_context(
-        Projector(ground.ledger.store, ground.config.database_url, WorkersProjection(), role=ROLE).running()
-    )
+    store = ground.ledger.store
+    projector = Projector(store, ground.config.database_url, WorkersProjection(), role=ROLE)
+    await stack.enter_async_context(projecting([projector], ground.clock))
     presence = Presence(ground.ledger, ground.clock, ground.settings)
     worker = _worker(ground, presence, EvidenceConfig.read(environment))
     await presence.start(version("directorybolt"), ground.browsers.statistics.browser)
@@ -85,19 +88,19 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
     stack.push_async_callback(worker.finish)
     return Service(
         config=ground.config,
-        hosted=[_hosted(SubmitterServicer(ground.pool, ground.ledger))],
+        hosted=[_hosted(SubmitterServicer(Reads(ground.pool), ground.ledger))],
         verify_key=ApiKeyTable(ground.pool, ground.clock).verify,
         loops=[
             Loop("worker", worker.run_once, interval_seconds=IDLE_SECONDS, clock=ground.clock),
             service_pulse_loop(
                 ground.ledger,
                 service="submitter",
-                instance_id=ground.settings.worker_id,
                 interval_seconds=ground.settings.pulse.total_seconds(),
                 clock=ground.clock,
             ),
         ],
         clock=ground.clock,
+        is_ready=lambda: answers(store),
     )
 
 
@@ -107,9 +110,6 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
     store = await stack.enter_async_context(PostgresEventStore.open(config.database_url))
     pool = open_pool(config.database_url, role=ROLE, application_name="submitter")
     rules = AddressRules.of(*named.private_origins)
-    queue = SqsQueue()
-    stack.push_async_callback(queue.close)
-    await queue.ensure_queues()
     return Ground(
         config=config,
         settings=settings,
@@ -120,7 +120,7 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
         browsers=await stack.enter_async_context(
             BrowserPool(PoolConfig(sessions_warm=settings.slots, rules=rules))
         ),
-        queue=queue,
+        queue=await stack.enter_async_context(SqsQueue.open()),
     )
 
 

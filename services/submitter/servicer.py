@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import grpc
-    from psycopg import AsyncConnection
-    from psycopg_pool import AsyncConnectionPool
 
+    from services.projections.reading import Reads
     from services.projections.workers import WorkerRow
 
 REASON_CHARACTERS_MAX: Final = 500
@@ -38,15 +37,15 @@ _STATES: Final[Mapping[str, pb.WorkerState.ValueType]] = {
 class SubmitterServicer(submitter_service_pb2_grpc.SubmitterServiceServicer):
     """Answers from the read model; steers through the worker's stream."""
 
-    def __init__(self, pool: AsyncConnectionPool[AsyncConnection[Any]], ledger: Ledger) -> None:
-        self._pool = pool
+    def __init__(self, reads: Reads, ledger: Ledger) -> None:
+        self._reads = reads
         self._ledger = ledger
 
     async def ListWorkers(
         self, request: pb.ListWorkersRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListWorkersResponse:
         """List workers."""
-        async with self._pool.connection() as connection:
+        async with self._reads.of_all() as connection:
             rows = await find_workers(connection, ended=request.show_ended)
         return pb.ListWorkersResponse(workers=[_view(row) for row in rows])
 
@@ -72,7 +71,7 @@ class SubmitterServicer(submitter_service_pb2_grpc.SubmitterServiceServicer):
         worker_id = name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else ""
         if not worker_id:
             raise InvalidArgument(FieldViolation("name", "write workers/{worker}"))
-        async with self._pool.connection() as connection:
+        async with self._reads.of_all() as connection:
             rows = await find_workers(connection, ended=True, worker_id=worker_id)
         if not rows:
             raise WorkerNotFound(worker=worker_id)
