@@ -111,7 +111,7 @@ class Watch:
             self.rules,
             Coverage(self.clock),
             desk=AlertDesk(self.ledger),
-            remedies=Remedies(self.ledger, self.scheduler, self.clock),
+            remedies=Remedies(self.ledger, self.scheduler),
             standstill=Standstill(self.reads, self.submitter, self.clock),
             trace_mode="link",
         )

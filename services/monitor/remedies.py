@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from directorybolt.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 
     from services.projections.gaps import DueGap
-    from services.runtime.clock import Clock
     from services.runtime.ledger import Ledger
 
 CALL_SECONDS: Final = 5.0
@@ -30,10 +29,9 @@ _log = structlog.stdlib.get_logger(__name__)
 class Remedies:
     """Acts on gaps. A peer that fails is logged and does not keep the alert from being raised."""
 
-    def __init__(self, ledger: Ledger, scheduler: SchedulerServiceStub, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, scheduler: SchedulerServiceStub) -> None:
         self._ledger = ledger
         self._scheduler = scheduler
-        self._clock = clock
 
     async def apply(self, rule: GapRule, gap: DueGap) -> None:
         """Do what the rule asks for; doing it twice does no harm."""
@@ -54,7 +52,7 @@ class Remedies:
     async def _mark_lost(self, gap: DueGap) -> None:
         """Record it; the leases of a lost worker fall silent with it, and are reaped one by one."""
         worker_id = gap.subject.removeprefix("workers/")
-        silent = duration(self._clock.now() - gap.heard_at)
+        silent = duration(gap.seen_at - gap.heard_at)
         # Two monitors that see the same gap append the same event id: one WorkerLost.
         await self._ledger.append(
             Stream(identity.worker_stream(worker_id), events.WORKER),

@@ -14,7 +14,7 @@ from directorybolt.submitter.v1 import submitter_service_pb2
 from grpc.aio import AioRpcError
 
 from services.domain.gap_rules import Condition
-from services.projections.gaps import last_dispatched
+from services.projections.gaps import since_dispatch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -76,5 +76,5 @@ class Standstill:
 
     async def _since_dispatch(self) -> timedelta:
         async with self._reads.of_all() as connection:
-            last = await last_dispatched(connection)
-        return timedelta.max if last is None else self._clock.now() - last
+            since = await since_dispatch(connection)
+        return timedelta.max if since is None else since

@@ -9,16 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
 
+import structlog
 from directorybolt.event.v1 import pulse_events_pb2, system_events_pb2
 
 from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter
 from services.domain import events
+from services.domain.errors import EventUndecodable
 from services.domain.gap_rules import Closed, Gap, GapRule, Observed, Renewed, observe
 from services.domain.identity import alert_id_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from uuid import UUID
 
     from google.protobuf.message import Message
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from eventstore.types import StoredEvent
 
     Statement = tuple[LiteralString, Mapping[str, object]]
+
+_log = structlog.stdlib.get_logger(__name__)
 
 _CATEGORIES: Final = frozenset({events.JOB, events.QUEUE, events.SERVICE, events.SUBMISSION, events.WORKER})
 
@@ -52,7 +56,7 @@ on conflict (event_type) do update set recorded_at = greatest(known.recorded_at,
 """
 _DUE: Final = """
 select found.rule, found.subject, found.tenant, found.claim_version, found.alert_id, found.heard_at,
-       found.due_at, found.trace_parent
+       found.due_at, clock_timestamp(), found.trace_parent
 from unnest(%(rules)s::text[], %(limits)s::int[]) with ordinality as asked (rule, gaps_max, place)
 cross join lateral (
   select g.* from monitor.gap g
@@ -75,7 +79,7 @@ where a.state <> 'resolved'
 order by a.position
 limit 100
 """
-_LATEST: Final = "select recorded_at from monitor.latest where event_type = %s"
+_SINCE: Final = "select clock_timestamp() - recorded_at from monitor.latest where event_type = %s"
 
 #: Gaps of one rule that may fire in one round.
 PER_RULE_MAX: Final = 50
@@ -88,7 +92,8 @@ class DueGap:
     """A gap whose time has come.
 
     `alert_id` names the alert that it raises, the same one each time; `heard_at` is when something was heard
-    of the subject last; `trace_parent` is that of the event that opened the gap.
+    of the subject last, `seen_at` the database's time now; `trace_parent` is that of the event that opened
+    the gap.
     """
 
     rule: str
@@ -98,6 +103,7 @@ class DueGap:
     alert_id: UUID
     heard_at: datetime
     due_at: datetime
+    seen_at: datetime
     trace_parent: str
 
 
@@ -114,9 +120,19 @@ class GapsProjection:
 
     async def apply(self, connection: AsyncConnection[Any], page: Sequence[StoredEvent]) -> None:
         """Write what a page of events opens, renews and closes."""
-        for stored in page:
-            for statement in statements_for(self._rules, stored):
-                await connection.execute(*statement)
+        # Every pulse of the fleet comes by here: the statements of a page travel together.
+        async with connection.pipeline():
+            for stored in page:
+                for statement in self._statements(stored):
+                    await connection.execute(*statement)
+
+    def _statements(self, stored: StoredEvent) -> Sequence[Statement]:
+        try:
+            return list(statements_for(self._rules, stored))
+        except EventUndecodable as error:
+            # Of a newer release, or damaged: no reason for the watchdog to go blind for all others.
+            _log.error("gaps.event_skipped", event_id=str(stored.event_id), exc_info=error)
+            return ()
 
     async def reset(self, connection: AsyncConnection[Any]) -> None:
         """Forget all rows, to be built again from the beginning."""
@@ -191,8 +207,8 @@ async def alerts_over(connection: AsyncConnection[Any]) -> Sequence[UUID]:
     return [cast("UUID", row[0]) for row in await cursor.fetchall()]
 
 
-async def last_dispatched(connection: AsyncConnection[Any]) -> datetime | None:
-    """Return when a submission was last sent out; None when never."""
-    cursor = await connection.execute(_LATEST, ["SubmissionDispatched"])
+async def since_dispatch(connection: AsyncConnection[Any]) -> timedelta | None:
+    """Return how long ago a submission was last sent out, by the database's clock; None when never."""
+    cursor = await connection.execute(_SINCE, ["SubmissionDispatched"])
     row = await cursor.fetchone()
-    return cast("datetime", row[0]) if row else None
+    return cast("timedelta", row[0]) if row else None

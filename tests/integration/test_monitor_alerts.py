@@ -11,11 +11,12 @@ import pytest
 from directorybolt.event.v1 import submission_events_pb2, system_events_pb2
 
 from eventstore.errors import InvalidAppend
+from eventstore.types import NewEvent, StreamAppend
 from services.domain import events, identity
 from services.domain.alert import AlertState
 from services.runtime.ledger import Stream
 from tests.doubles.peers import worker
-from tests.fix_monitor import SHORT, about, monitor_template, postgres_cluster, watch
+from tests.fix_monitor import SHORT, TENANT, about, monitor_template, postgres_cluster, watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -211,6 +212,18 @@ async def test_alerts_stand_while_the_gaps_are_read_anew(watch: Watch) -> None:
     async with watch.reads.of_all() as connection:
         cursor = await connection.execute("select state from monitor.alert")
         assert await cursor.fetchall() == [("raised",)]
+
+
+async def test_an_event_that_cannot_be_read_does_not_blind_the_watchdog(watch: Watch) -> None:
+    stream_id, unknown = uuid4(), NewEvent("SubmissionMoonwalked", b"\xff")
+    await watch.store.append(StreamAppend(stream_id, events.SUBMISSION, TENANT, [unknown]))
+    damaged = NewEvent("SubmissionClaimed", b"\xff\xff")
+    await watch.store.append(StreamAppend(stream_id, events.SUBMISSION, TENANT, [damaged]))
+    await watch.dead_letter()
+
+    [alert] = await watch.raised(watch.judge())
+
+    assert alert.rule == "dead_letter"
 
 
 async def test_one_gap_that_cannot_be_acted_on_does_not_keep_the_others_waiting(watch: Watch) -> None:
