@@ -28,13 +28,13 @@ INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="directorybolt")
 def cli() -> None:
-    r"""Submit business profiles to web directories, once each, and prove it.
+    """Submit business profiles to web directories, once each, and prove it.
 
     \b
     directorybolt demo                          see a whole job travel, with everything embedded
     directorybolt up                            keep the mesh running for development
     directorybolt submit profile.json --watch   order listings from a running mesh
-    """
+    """  # noqa: D301  # click wants the character itself: it keeps the lines after it apart
 
 
 @cli.command()

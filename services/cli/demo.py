@@ -52,6 +52,12 @@ class Stage:
     origin: str
     sandbox: SandboxClient
     console: Console
+    #: When the command began, on the monotonic clock.
+    began: float
+
+    def say_when(self, what: str) -> None:
+        """Print what has just happened, and how long after the command."""
+        self.console.print(f"{what} {time.monotonic() - self.began:.1f} s after the command", highlight=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ async def run_demo(console: Console, state_directory: Path, wishes: Wishes) -> i
         if origin is None:
             raise RuntimeError("the demonstration needs the sandbox sites")
         async with SandboxClient(origin) as sandbox:
-            code = await _play(Stage(mesh, origin, sandbox, console), began, chaos=wishes.chaos)
+            code = await _play(Stage(mesh, origin, sandbox, console, began), chaos=wishes.chaos)
         if wishes.stay:
             console.print("\n[bold]The mesh stays up[/bold]; Ctrl-C stops it")
             await mesh.wait_for_failure()
@@ -93,7 +99,7 @@ def _tell(console: Console, change: Change, began: float) -> None:
     )
 
 
-async def _play(stage: Stage, began: float, *, chaos: bool) -> int:
+async def _play(stage: Stage, *, chaos: bool) -> int:
     address = stage.mesh.addresses["intake"]
     staff_key = stage.mesh.secrets["staff_key"].read_text(encoding="ascii").strip()
     async with connect(address, staff_key) as staff:
@@ -106,7 +112,8 @@ async def _play(stage: Stage, began: float, *, chaos: bool) -> int:
         profile = await order.upsert_profile(connection.intake, customer, bakery())
         names = [f"directories/{directory}" for directory in expected()]
         job = await order.create_job(connection.intake, customer, profile, names)
-        stage.console.print(f"job {last_part(job.name)} accepted after {time.monotonic() - began:.1f} s\n")
+        stage.say_when(f"job {last_part(job.name)} was accepted")
+        stage.console.print()
         killed = await _follow(stage, connection, job.name, chaos=chaos)
         return await _conclude(stage, connection, job.name, key=key, killed=killed, chaos=chaos)
 
@@ -114,14 +121,22 @@ async def _play(stage: Stage, began: float, *, chaos: bool) -> int:
 async def _follow(stage: Stage, connection: Connection, job: str, *, chaos: bool) -> str:
     """Show the job's progress to its end; return the worker that was killed on the way, if any."""
     assassin = Assassin(stage.mesh, stage.sandbox) if chaos else None
+    filling_since: float | None = None
     with open_view(stage.console) as view:
         async for news in order.watch(connection, job):
             view.show(news)
+            if filling_since is None and news.submission.state == job_pb2.SUBMISSION_STATE_CLAIMED:
+                filling_since = time.monotonic()
             if assassin:
                 assassin.see(news)
-    if assassin is None:
-        return ""
-    return await assassin.done()
+    stage.console.print()
+    if filling_since is not None:
+        stage.console.print(
+            f"the first form was being filled in {filling_since - stage.began:.1f} s after the command",
+            highlight=False,
+        )
+    stage.say_when("the job was done")
+    return await assassin.done() if assassin else ""
 
 
 async def _conclude(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from services.cli.connection import Connection, Intake
 
 PROFILE_BYTES_MAX = 1_048_576
+#: Long enough for a service that starts again, short enough for a person who waits for a dead one.
+RECONNECTS_MAX = 40
+RECONNECT_PAUSE_SECONDS = 0.5
 
 
 class ProfileFileError(click.ClickException):
@@ -100,17 +104,28 @@ async def create_job(intake: Intake, customer: str, profile: str, directories: S
     return response.job
 
 
-async def watch(connection: Connection, job: str) -> AsyncIterator[jobs_pb2.WatchJobResponse]:
-    """Yield what happens to a job until it ends; a broken stream goes on where it broke off."""
-    position = ""
+async def watch(
+    connection: Connection,
+    job: str,
+    *,
+    reconnects_max: int = RECONNECTS_MAX,
+    pause_seconds: float = RECONNECT_PAUSE_SECONDS,
+) -> AsyncIterator[jobs_pb2.WatchJobResponse]:
+    """Yield what happens to a job until it ends; a broken stream goes on where it broke off.
+
+    Errors: AioRpcError when it was refused, or broke off so often without news in between.
+    """
+    position, broken = "", 0
     while True:
         try:
             request = jobs_pb2.WatchJobRequest(name=job, after_position=position)
             async for news in connection.intake.WatchJob(request):
-                position = news.position
+                position, broken = news.position, 0
                 yield news
         except AioRpcError as error:
-            if error.code() is StatusCode.UNAVAILABLE:
-                continue
-            raise
-        return
+            broken += 1
+            if error.code() is not StatusCode.UNAVAILABLE or broken > reconnects_max:
+                raise
+            await asyncio.sleep(pause_seconds)
+        else:
+            return
