@@ -55,9 +55,10 @@ class Stage:
     #: When the command began, on the monotonic clock.
     began: float
 
-    def say_when(self, what: str) -> None:
-        """Print what has just happened, and how long after the command."""
-        self.console.print(f"{what} {time.monotonic() - self.began:.1f} s after the command", highlight=False)
+    def say_when(self, what: str, moment: float | None = None) -> None:
+        """Print what happened, just now or at a moment, and how long after the command that was."""
+        seconds = (moment or time.monotonic()) - self.began
+        self.console.print(f"{what} {seconds:.1f} s after the command", highlight=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +132,7 @@ async def _follow(stage: Stage, connection: Connection, job: str, *, chaos: bool
                 assassin.see(news)
     stage.console.print()
     if filling_since is not None:
-        stage.console.print(
-            f"the first form was being filled in {filling_since - stage.began:.1f} s after the command",
-            highlight=False,
-        )
+        stage.say_when("the first form was being filled in", filling_since)
     stage.say_when("the job was done")
     return await assassin.done() if assassin else ""
 
