@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -43,14 +44,22 @@ def read_profile(path: Path) -> BusinessProfile:
     try:
         if path.stat().st_size > PROFILE_BYTES_MAX:
             raise ProfileFileError(f"{path} has more than {PROFILE_BYTES_MAX} bytes: it is no profile")
-        return json_format.Parse(path.read_text(encoding="utf-8"), BusinessProfile())
+        # Some editors begin a file with a byte order mark.
+        return _parsed(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ProfileFileError(f"{path} cannot be read: {error}") from error
-    except json_format.ParseError as error:
+    except (json_format.ParseError, json.JSONDecodeError, RecursionError) as error:
         detail = str(error).splitlines()[0]
         raise ProfileFileError(
             f"{path} is no business profile: {detail}. An example: sandbox/profiles/bakery.json"
         ) from error
+
+
+def _parsed(text: str) -> BusinessProfile:
+    # The library takes an empty list for an empty profile.
+    if not isinstance(json.loads(text), dict):
+        raise json_format.ParseError("a JSON object is wanted")
+    return json_format.Parse(text, BusinessProfile())
 
 
 async def create_customer(staff: Intake, display_name: str, request_id: str) -> str:
