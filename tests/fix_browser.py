@@ -13,7 +13,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from services.submitter.addresses import AddressRules
-from services.submitter.browser_pool import BrowserPool, PoolConfig
+from services.submitter.browser_pool import BrowserPool
+from services.submitter.pool_config import PoolConfig
 
 if TYPE_CHECKING:
     import socket

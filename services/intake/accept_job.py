@@ -21,8 +21,9 @@ from services.domain.errors import (
     ScopeMissing,
 )
 from services.domain.packages import TERMS
-from services.intake import access, arguments, names
+from services.intake import access, names
 from services.intake.streams import read_job
+from services.runtime import arguments
 from services.runtime.ledger import Why, job_stream
 
 if TYPE_CHECKING:

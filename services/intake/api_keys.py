@@ -9,7 +9,8 @@ from directorybolt.intake.v1 import customers_pb2
 
 from services.domain.attempts import timestamp
 from services.domain.errors import CustomerNotFound, FieldViolation, InvalidArgument
-from services.intake import arguments, names
+from services.intake import names
+from services.runtime import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from services.domain import job
 from services.domain.errors import JobFinished, JobNotFound
-from services.intake import arguments, names
+from services.intake import names
+from services.runtime import arguments
 from services.runtime.ledger import JOB, Why, job_stream
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from directorybolt.profile.v1 import profile_pb2
 
 from services.domain.errors import FieldViolation
 from services.domain.profile import URL_CHARACTERS_MAX, clean_text, is_web_address
-from services.intake import arguments
+from services.runtime import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +48,8 @@ def violations_of(entry: directory_pb2.Directory, prefix: str) -> Iterator[Field
         yield FieldViolation(prefix + "name", description)
     display_name, category = clean_text(entry.display_name), clean_text(entry.category)
     field = prefix + "display_name"
-    yield from arguments.text(display_name, field, least=1, most=_NAME_CHARACTERS_MAX)
-    yield from arguments.text(category, prefix + "category", most=_CATEGORY_CHARACTERS_MAX)
+    yield from arguments.length(display_name, field, least=1, most=_NAME_CHARACTERS_MAX)
+    yield from arguments.length(category, prefix + "category", most=_CATEGORY_CHARACTERS_MAX)
     yield from _address_violations(entry, prefix)
     yield from _politeness_violations(entry, prefix)
     yield from _choice_violations(entry, prefix)

@@ -15,9 +15,10 @@ from services.domain import events, identity
 from services.domain.errors import CustomerNotFound, FieldViolation, RequestIdReused
 from services.domain.packages import TERMS
 from services.domain.profile import clean_text, is_email_address
-from services.intake import arguments, names
+from services.intake import names
 from services.intake.sealing import seal, unseal
 from services.intake.views import customer_view
+from services.runtime import arguments
 from services.runtime.ledger import Stream
 
 if TYPE_CHECKING:
@@ -118,8 +119,8 @@ def _cleaned(asked: customers_pb2.Customer) -> customers_pb2.Customer:
 
 def _violations(wanted: customers_pb2.Customer) -> Iterator[FieldViolation]:
     field = "customer.display_name"
-    yield from arguments.text(wanted.display_name, field, least=1, most=_NAME_CHARACTERS_MAX)
-    yield from arguments.text(wanted.email, "customer.email", most=_EMAIL_CHARACTERS_MAX)
+    yield from arguments.length(wanted.display_name, field, least=1, most=_NAME_CHARACTERS_MAX)
+    yield from arguments.length(wanted.email, "customer.email", most=_EMAIL_CHARACTERS_MAX)
     if wanted.email and not is_email_address(wanted.email):
         yield FieldViolation("customer.email", "is no e-mail address: write name@example.com")
     if wanted.package not in TERMS:

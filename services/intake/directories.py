@@ -15,9 +15,10 @@ from directorybolt.event.v1 import system_events_pb2
 from eventstore.errors import WrongExpectedVersion
 from services.domain import events, identity
 from services.domain.errors import DirectoryNotFound, FieldViolation, StreamMovedOn
-from services.intake import arguments, names
+from services.intake import names
 from services.intake.check_directory import normalised, violations_of
 from services.intake.views import directory_view
+from services.runtime import arguments
 from services.runtime.ledger import TRIES_MAX, Stream
 
 if TYPE_CHECKING:

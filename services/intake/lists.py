@@ -13,10 +13,11 @@ from directorybolt.job.v1 import job_pb2
 
 from eventstore.types import Position
 from services.domain.errors import FieldViolation, InvalidArgument, JobNotFound
-from services.intake import arguments, names
+from services.intake import names
 from services.intake.freshness import CATALOGUE, HISTORY, JOBS, SUBMISSIONS
 from services.intake.views import Progress, counts_of, directory_view, job_view
 from services.projections.submissions import Tally
+from services.runtime import arguments
 from services.runtime.event_view import event_view
 
 if TYPE_CHECKING:

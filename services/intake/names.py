@@ -94,11 +94,6 @@ def read_directory(name: str, field: str) -> str:
     return _match(name, _DIRECTORY.pattern, field, "directories/{id} with 1 to 63 of a-z, 0-9 and dash")[1]
 
 
-def is_uuid(text: str) -> bool:
-    """Return whether a text is a UUID in its usual form."""
-    return re.fullmatch(_UUID, text) is not None
-
-
 def _match(name: str, pattern: str, field: str, shape: str) -> re.Match[str]:
     found = re.fullmatch(pattern, name)
     if found is None:

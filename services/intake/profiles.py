@@ -19,9 +19,10 @@ from services.domain.errors import (
     StreamMovedOn,
 )
 from services.domain.profile import check, clean
-from services.intake import arguments, names
+from services.intake import names
 from services.intake.sealing import seal, unseal
 from services.intake.views import etag, profile_view
+from services.runtime import arguments
 from services.runtime.ledger import TRIES_MAX, Stream
 
 if TYPE_CHECKING:

@@ -30,6 +30,17 @@ def uuid(text: str, field: str) -> UUID:
     return UUID(text)
 
 
+def request_id(text: str) -> str:
+    """Return a request_id in its one form.
+
+    Errors: InvalidArgument when it is no UUID.
+    """
+    if not is_uuid(text):
+        description = "is required: make a UUID, and send the same one again when you repeat the request"
+        raise InvalidArgument(FieldViolation("request_id", description))
+    return str(UUID(text))
+
+
 def named(name: str, collection: str, field: str = "name") -> UUID:
     """Return the id of a resource name such as `alerts/{uuid}`, where `alerts` is the collection.
 

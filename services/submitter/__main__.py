@@ -36,10 +36,11 @@ from services.runtime.tables.directory_slots import DirectorySlots
 from services.runtime.tables.pool import open_pool
 from services.submitter.addresses import AddressRules
 from services.submitter.attempt_runner import AttemptRunner
-from services.submitter.browser_pool import BrowserPool, PoolConfig
+from services.submitter.browser_pool import BrowserPool
 from services.submitter.claiming import Claimer
 from services.submitter.engine import Engine
 from services.submitter.lookup import Lookup
+from services.submitter.pool_config import PoolConfig
 from services.submitter.presence import Presence
 from services.submitter.proofs import Proofs
 from services.submitter.servicer import SubmitterServicer
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 ROLE = "bolt_submitter"
 FULL_NAME = "directorybolt.submitter.v1.SubmitterService"
 IDLE_SECONDS = 0.2
+#: The loop's rounds are the worker's pulse: a queue that is down must not make it look dead.
+BACKOFF_SECONDS_MAX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,13 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
         hosted=[_hosted(SubmitterServicer(Reads(ground.pool), ground.ledger))],
         verify_key=ApiKeyTable(ground.pool, ground.clock).verify,
         loops=[
-            Loop("worker", worker.run_once, interval_seconds=IDLE_SECONDS, clock=ground.clock),
+            Loop(
+                "worker",
+                worker.run_once,
+                interval_seconds=IDLE_SECONDS,
+                clock=ground.clock,
+                backoff_max_seconds=BACKOFF_SECONDS_MAX,
+            ),
             service_pulse_loop(
                 ground.ledger,
                 service="submitter",

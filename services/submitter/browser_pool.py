@@ -9,51 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from services.submitter.addresses import AddressRules
 from services.submitter.browser_process import BrowserLost, BrowserProcess, PageSession, sweep_orphans
 from services.submitter.egress_proxy import EgressProxy
 from services.submitter.find_browser import BrowserNotFound
+from services.submitter.pool_config import PoolConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
 class BrowserUnavailable(Exception):
     """No browser page was ready within the limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolConfig:
-    """How the pool behaves."""
-
-    #: Sessions kept ready beside those in use; each costs about 25 MB.
-    sessions_warm: int = 2
-    #: Sessions that one browser makes before it is replaced.
-    uses_max: int = 100
-    #: How long a taker waits for a session.
-    acquire_seconds: float = 30.0
-    #: Limit on making or closing a session; a browser that breaks it is killed.
-    operation_seconds: float = 10.0
-    #: Limit on starting driver and browser.
-    launch_seconds: float = 45.0
-    #: Pause after a failed start, so that a missing browser does not spin.
-    retry_seconds: float = 1.0
-    #: Empty keeps Chromium's own.
-    user_agent: str = ""
-    locale: str = "en-US"
-    rules: AddressRules = field(default_factory=AddressRules)
-    #: Seconds on a clock that never turns back; permits are measured on it.
-    monotonic: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)

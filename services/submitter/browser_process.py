@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, BrowserContext, Page, Playwright
 
-    from services.submitter.browser_pool import PoolConfig
+    from services.submitter.pool_config import PoolConfig
 
 _T = TypeVar("_T")
 

@@ -12,8 +12,8 @@ from eventstore.types import ANY_VERSION
 from services.domain import events, identity
 from services.domain.attempts import timestamp
 from services.domain.errors import FieldViolation, InvalidArgument, WorkerNotFound
-from services.domain.profile import clean_text
 from services.projections.workers import find_workers
+from services.runtime import arguments
 from services.runtime.ledger import Ledger, Stream
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SubmitterServicer(submitter_service_pb2_grpc.SubmitterServiceServicer):
         self, request: pb.DrainWorkerRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.DrainWorkerResponse:
         """Ask a worker to finish and take no more."""
-        reason = _reason(request.reason)
+        reason = arguments.cleaned(request.reason, "reason", most=REASON_CHARACTERS_MAX, least=1)
         worker = await self._find(request.name)
         worker_id = request.name.removeprefix(_PREFIX)
         stream = Stream(identity.worker_stream(worker_id), events.WORKER)
@@ -76,13 +76,6 @@ class SubmitterServicer(submitter_service_pb2_grpc.SubmitterServiceServicer):
         if not rows:
             raise WorkerNotFound(worker=worker_id)
         return _view(rows[0])
-
-
-def _reason(text: str) -> str:
-    reason = clean_text(text)
-    if not 1 <= len(reason) <= REASON_CHARACTERS_MAX:
-        raise InvalidArgument(FieldViolation("reason", f"give 1 to {REASON_CHARACTERS_MAX} characters"))
-    return reason
 
 
 def _view(row: WorkerRow) -> pb.Worker:

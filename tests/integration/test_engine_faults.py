@@ -16,8 +16,9 @@ from starlette.responses import HTMLResponse
 from sandbox.sample_profile import bakery
 from services.runtime.clock import SystemClock
 from services.submitter.browser_flags import OWNER_SWITCH
-from services.submitter.browser_pool import BrowserPool, PoolConfig
+from services.submitter.browser_pool import BrowserPool
 from services.submitter.engine import AttemptPlan, Engine, Fenced, ResultKind, Timeouts
+from services.submitter.pool_config import PoolConfig
 from services.submitter.process_table import marked
 from tests.doubles.attempt_journal import RecordingJournal
 from tests.fix_browser import AnyLocalSite, serve, warm_pool

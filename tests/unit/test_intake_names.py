@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 
 from services.domain.errors import InvalidArgument
-from services.intake import arguments, names
+from services.intake import names
+from services.runtime import arguments
 
 CUSTOMER = UUID("0190a000-0000-7000-8000-00000000000a")
 JOB = UUID("0190a000-0000-7000-8000-00000000000b")
