@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -47,6 +48,13 @@ class Ready:
 
 
 @pytest.fixture
+def place(tmp_path: Path):
+    yield tmp_path
+    # What lies elsewhere on its behalf, as root, goes with the next start's sweep.
+    shutil.rmtree(tmp_path)
+
+
+@pytest.fixture
 def without_given_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.delenv("DIRECTORYBOLT_SQS", raising=False)
@@ -56,16 +64,16 @@ pytestmark = pytest.mark.usefixtures("without_given_database")
 
 
 @needs_proc
-async def test_the_mesh_starts_in_order_serves_heals_and_leaves_nothing(tmp_path: Path):
+async def test_the_mesh_starts_in_order_serves_heals_and_leaves_nothing(place: Path):
     ready = Ready()
     of_other_tests = descendants(os.getpid())
-    options = MeshOptions(state_directory=tmp_path / "up", submitters=1, report=ready)
+    options = MeshOptions(state_directory=place / "up", submitters=1, report=ready)
     async with Mesh(options) as mesh:
         assert set(ready.names[:3]) == {"postgres", "queue", "sandbox"}
         assert sorted(ready.names[3:]) == sorted(SERVICES)
         assert [await is_serving(each) for each in mesh.health_addresses.values()] == [True] * 4
         assert mesh.addresses["submitter"] == mesh.addresses["submitter-1"]
-        assert StateDirectory(tmp_path / "up").noted()["addresses"] == mesh.addresses
+        assert StateDirectory(place / "up").noted()["addresses"] == mesh.addresses
         with pytest.raises(AlreadyRunning, match="a stack already runs on"):
             await Mesh(options).__aenter__()
         worker = mesh.processes["submitter-1"].pid
@@ -77,7 +85,7 @@ async def test_the_mesh_starts_in_order_serves_heals_and_leaves_nothing(tmp_path
         family = [seen for seen in descendants(os.getpid()) if not among(of_other_tests, seen)]
         ports = mesh.addresses
     assert await all_gone(family) == []
-    assert StateDirectory(tmp_path / "up").noted() == {}
+    assert StateDirectory(place / "up").noted() == {}
     async with Mesh(options) as again:
         assert again.addresses == ports
 
@@ -95,9 +103,9 @@ async def until_all_serve(mesh: Mesh) -> None:
             silent = {address for address in silent if not await is_serving(address)}
 
 
-async def test_two_meshes_side_by_side_do_not_disturb_each_other(tmp_path: Path):
-    one = MeshOptions(state_directory=tmp_path / "one", submitters=1)
-    two = MeshOptions(state_directory=tmp_path / "two", submitters=1)
+async def test_two_meshes_side_by_side_do_not_disturb_each_other(place: Path):
+    one = MeshOptions(state_directory=place / "one", submitters=1)
+    two = MeshOptions(state_directory=place / "two", submitters=1)
     async with Mesh(one) as first, Mesh(two) as second:
         assert first.database_url != second.database_url
         assert first.queue_environment != second.queue_environment
@@ -110,43 +118,43 @@ async def test_two_meshes_side_by_side_do_not_disturb_each_other(tmp_path: Path)
 
 
 async def test_a_database_and_queues_that_the_environment_names_are_used_and_not_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    queue = QueueServer(log_path=tmp_path / "queue.log", scratch=tmp_path / "queue")
+    queue = QueueServer(log_path=place / "queue.log", scratch=place / "queue")
     async with EmbeddedPostgres.throwaway() as postgres:
         await queue.start()
         monkeypatch.setenv("DATABASE_URL", await postgres.create_database("given"))
         monkeypatch.setenv("DIRECTORYBOLT_SQS", "aws")
         for name, value in queue.environment().items():
             monkeypatch.setenv(name, value)
-        async with Mesh(MeshOptions(state_directory=tmp_path / "up", submitters=1)) as mesh:
+        async with Mesh(MeshOptions(state_directory=place / "up", submitters=1)) as mesh:
             assert list(mesh.processes) == ["sandbox", *SERVICES]
             assert mesh.database_url == postgres.conninfo("given")
             assert mesh.queue_environment == {}
         await queue.stop()
 
 
-async def test_a_service_that_cannot_start_is_named_with_its_last_words(tmp_path: Path):
+async def test_a_service_that_cannot_start_is_named_with_its_last_words(place: Path):
     options = MeshOptions(
-        state_directory=tmp_path / "up",
+        state_directory=place / "up",
         environment_of={"scheduler": {"DIRECTORYBOLT_RATE_LIMIT_PER_MINUTE": "many"}},
     )
     with pytest.raises(StartFailed, match="scheduler ended with exit code") as failed:
         await Mesh(options).__aenter__()
     assert "DIRECTORYBOLT_RATE_LIMIT_PER_MINUTE" in failed.value.log_tail
-    assert StateDirectory(tmp_path / "up").owner() is None
+    assert StateDirectory(place / "up").owner() is None
 
 
 @needs_proc
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-async def test_however_the_command_ends_nothing_of_the_mesh_is_left(tmp_path: Path, number: signal.Signals):
+async def test_however_the_command_ends_nothing_of_the_mesh_is_left(place: Path, number: signal.Signals):
     program = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "services.cli",
         "up",
         cwd=Path(__file__).parents[2],
-        env={**os.environ, "DIRECTORYBOLT_STATE_ROOT": str(tmp_path)},
+        env={**os.environ, "DIRECTORYBOLT_STATE_ROOT": str(place)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
