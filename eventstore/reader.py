@@ -112,10 +112,15 @@ class Reader:
 
     async def _whole_page(self, connection: AsyncConnection, after: Position, limit: int) -> Page:
         """Read without a filter: there are no gaps, so the last event tells how far was looked."""
-        until = after.number + limit if after.lane != PULSE_LANE else _NO_END
         query = (_PULSES if after.lane == PULSE_LANE else _LEDGER) + _AFTER + _IN_ORDER
+        # The upper end spares the ledger's reader every later partition.
+        until = after.number + limit if after.lane != PULSE_LANE else _NO_END
         wanted = {"lane": after.lane, "after": after.number, "until": until, "limit": limit}
-        events = await self._events(connection, await _rows(connection, query, wanted))
+        rows = await _rows(connection, query, wanted)
+        if not rows and (await _head(connection, after.lane)).number > after.number:
+            # So much is missing that the page is empty: show what comes after the hole.
+            rows = await _rows(connection, query, {**wanted, "until": _NO_END})
+        events = await self._events(connection, rows)
         return Page(events, events[-1].position if events else after)
 
     async def _filtered_page(

@@ -91,3 +91,5 @@ class Subscription:
             if event.position.number != expected:
                 raise HoleInLog(Position(after.lane, expected - 1), event.position.number)
             expected += 1
+        if page.scanned.number != expected - 1:
+            raise HoleInLog(Position(after.lane, expected - 1), page.scanned.number)

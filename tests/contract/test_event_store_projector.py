@@ -18,6 +18,7 @@ from eventstore.projection import Lease, ProjectionProgress
 from eventstore.projector import Projector
 from eventstore.subscription import HoleInLog
 from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter, Position
+from eventstore.verify import verify
 from tests.fix_events import TENANT, append_to, event
 
 if TYPE_CHECKING:
@@ -300,13 +301,19 @@ async def test_another_process_can_wait_for_a_position(ledger: PostgresEventStor
     assert await rows(url) == [1]
 
 
-async def test_a_missing_event_stops_the_projector_with_an_alarm(
-    ledger: PostgresEventStore, url: str
+@pytest.mark.parametrize(("first", "last"), [(3, 3), (1, 5), (3, 602)])
+async def test_missing_events_stop_the_projector_with_an_alarm(
+    ledger: PostgresEventStore, url: str, first: int, last: int
 ) -> None:
-    await ledger.append(append_to(count=5))
+    await ledger.append(append_to(count=700))
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("alter table es.event_from_1 disable trigger all")
-        await connection.execute("delete from es.event_from_1 where position = 3")
+        await connection.execute(
+            "delete from es.event_from_1 where position between %s and %s", [first, last]
+        )
 
-    with pytest.raises(HoleInLog, match="position 2 is followed by 4"):
-        await Projector(ledger, url, Tally()).run()
+    async with asyncio.timeout(20):
+        with pytest.raises(HoleInLog, match=f"position {first - 1} is followed by {last + 1}"):
+            await Projector(ledger, url, Tally()).run()
+
+    assert (await verify(ledger)).first_bad == Position(0, first)
