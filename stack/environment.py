@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from stack.state import StateDirectory
 
 LOOPBACK = "127.0.0.1"
-#: A developer's own AWS login must not leak into an embedded stack, nor Python paths into any.
-WITHHELD = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PYTHONPATH", "PYTHONHOME")
+#: Python paths must not leak into any stack, nor a developer's own AWS login into an embedded one.
+WITHHELD = ("PYTHONPATH", "PYTHONHOME")
+WITHHELD_WHEN_EMBEDDED = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 
 def _api_key() -> str:
@@ -75,7 +76,9 @@ def replica_names(submitters: int) -> list[tuple[str, str]]:
 
 def inherited() -> dict[str, str]:
     """Return our own environment without what must not reach a child."""
-    kept = {name: value for name, value in os.environ.items() if name not in WITHHELD}
+    embedded = os.environ.get("DIRECTORYBOLT_SQS") != "aws"
+    withheld = {*WITHHELD, *(WITHHELD_WHEN_EMBEDDED if embedded else ())}
+    kept = {name: value for name, value in os.environ.items() if name not in withheld}
     for name in ("NO_PROXY", "no_proxy"):
         kept[name] = ",".join(filter(None, (kept.get(name), LOOPBACK, "localhost")))
     return kept

@@ -240,8 +240,8 @@ def _dead_lettered(state: Submission, event: Message, version: int, at: datetime
 def _with_evidence(state: Submission, evidence: facts.Evidence | None) -> Submission:
     if evidence is None:
         return state
-    proofs = (*state.proofs, evidence.proof_id) if evidence.proof_id else state.proofs
-    return replace(state, evidence=evidence, proofs=proofs)
+    seen = tuple(each for each in (evidence.form_proof_id, evidence.proof_id) if each)
+    return replace(state, evidence=evidence, proofs=(*state.proofs, *seen))
 
 
 _STEPS: Final[Mapping[str, Callable[[Submission, Message, int, datetime], Submission]]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -58,8 +57,6 @@ class SlackWebhook:
     @asynccontextmanager
     async def open(cls, url: str) -> AsyncGenerator[SlackWebhook]:
         """Lend a webhook with connections of its own."""
-        # httpx logs every address that it calls, and this one is a secret.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
         async with httpx.AsyncClient(timeout=_POST_SECONDS) as client:
             yield cls(url, client)
 

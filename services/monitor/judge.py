@@ -8,7 +8,7 @@ import structlog
 
 from services.projections.checkpoints import snapshot
 from services.projections.gaps import GapsProjection, alerts_over, due_gaps
-from services.runtime.telemetry import ALERT_ID, GAP_RULE, start_leg
+from services.runtime.telemetry import ALERT_ID, GAP_RULE, GAP_SUBJECT, start_leg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from services.runtime.coverage import Coverage
 
 GAP_CLOSED: Final = "gap closed"
-GAP_SUBJECT: Final = "directorybolt.gap.subject"
 
 _log = structlog.stdlib.get_logger(__name__)
 

@@ -33,8 +33,14 @@ class SystemClock:
 
     def monotonic(self) -> float:
         """Return seconds from a fixed but unknown moment; it never runs backwards."""
-        return time.monotonic()
+        return _seconds()
 
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds; zero or less gives others a turn."""
         await asyncio.sleep(max(0.0, seconds))
+
+
+def _seconds() -> float:
+    # Linux stops CLOCK_MONOTONIC while the machine is suspended: a permit would outlive its record.
+    boottime: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)

@@ -29,7 +29,8 @@ _SECRETS: Final = (
     (re.compile(r"(?i)\b(bearer)\s+\S+"), r"\1 ***"),
 )
 _SECRET_NAMES: Final = frozenset({"authorization", "password", "secret", "dsn", "database_url", "api_key"})
-_QUIET: Final = ("botocore", "urllib3", "boto3", "asyncio", "grpc", "opentelemetry")
+# httpx logs every address that it calls, and a webhook's is a secret.
+_QUIET: Final = ("httpx", "botocore", "urllib3", "boto3", "asyncio", "grpc", "opentelemetry")
 
 
 def set_up_logs(service: str, log_format: LogFormat) -> None:

@@ -118,16 +118,16 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
     settings = _settings(named, TimingConfig.read(environment))
     store = await stack.enter_async_context(PostgresEventStore.open(config.database_url))
     pool = open_pool(config.database_url, role=ROLE, application_name="submitter")
-    rules = AddressRules.of(*named.private_origins)
+    rules, clock = AddressRules.of(*named.private_origins), SystemClock()
     return Ground(
         config=config,
         settings=settings,
-        clock=SystemClock(),
+        clock=clock,
         ledger=Ledger(store, f"worker/{settings.worker_id}"),
         pool=await stack.enter_async_context(pool),
         vault=await stack.enter_async_context(vault_of(config.database_url, SealingConfig.read(environment))),
         browsers=await stack.enter_async_context(
-            BrowserPool(PoolConfig(sessions_warm=settings.slots, rules=rules))
+            BrowserPool(PoolConfig(sessions_warm=settings.slots, rules=rules, monotonic=clock.monotonic))
         ),
         queue=await stack.enter_async_context(SqsQueue.open()),
     )

@@ -34,10 +34,14 @@ class Proofs:
             confidence=result.confidence,
             details=await self._sealed_details(claim, result),
         )
+        customer_id = UUID(claim.state.customer_id)
+        if result.picture_before:
+            form = await self._store.put(customer_id, result.picture_before, PICTURE_TYPE)
+            evidence.form_proof_id = str(form.proof_id)
         if result.picture:
-            proof = await self._store.put(UUID(claim.state.customer_id), result.picture, PICTURE_TYPE)
-            evidence.proof_id = str(proof.proof_id)
-            evidence.sha256 = proof.sha256
+            answer = await self._store.put(customer_id, result.picture, PICTURE_TYPE)
+            evidence.proof_id = str(answer.proof_id)
+            evidence.sha256 = answer.sha256
         return evidence
 
     async def _sealed_details(self, claim: Claim, result: AttemptResult) -> profile_events_pb2.Sealed:

@@ -105,6 +105,7 @@ class Evidence(_message.Message):
     SIGNALS_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     DETAILS_FIELD_NUMBER: _builtins.int
+    FORM_PROOF_ID_FIELD_NUMBER: _builtins.int
     proof_id: _builtins.str
     """The file, `proofs/{proof}`; empty when no picture could be taken."""
     sha256: _builtins.bytes
@@ -113,6 +114,8 @@ class Evidence(_message.Message):
     """HTTP status of the answer; 0 when there was none."""
     confidence: _builtins.float
     """0 to 1."""
+    form_proof_id: _builtins.str
+    """The filled form before anything was sent, as a file; empty when no form was filled."""
     @_builtins.property
     def signals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the recogniser's rules that spoke, strongest first."""
@@ -130,10 +133,11 @@ class Evidence(_message.Message):
         signals: _abc.Iterable[_builtins.str] | None = ...,
         confidence: _builtins.float = ...,
         details: _profile_events_pb2.Sealed | None = ...,
+        form_proof_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["details", b"details"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "details", b"details", "http_status", b"http_status", "proof_id", b"proof_id", "sha256", b"sha256", "signals", b"signals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "details", b"details", "form_proof_id", b"form_proof_id", "http_status", b"http_status", "proof_id", b"proof_id", "sha256", b"sha256", "signals", b"signals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
