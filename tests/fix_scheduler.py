@@ -122,7 +122,7 @@ class Stage:
 
     def completer(self) -> Completer:
         """Return a completer of its own."""
-        return Completer(self.ledger, self.pool)
+        return Completer(self.ledger, self.pool, self.settings.trace_mode)
 
     def canceller(self) -> Canceller:
         """Return a canceller of its own."""

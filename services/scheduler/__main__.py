@@ -115,7 +115,7 @@ def _loops(ground: Ground) -> Sequence[Loop]:
     woken = [
         _loop(ground, "planner", _planner(ground).run_once, POLL_SECONDS),
         _loop(ground, "dispatcher", _dispatcher(ground).run_once, TIMER_SECONDS),
-        _loop(ground, "completer", Completer(ground.ledger, ground.pool).run_once, POLL_SECONDS),
+        _loop(ground, "completer", _completer(ground).run_once, POLL_SECONDS),
         _loop(ground, "canceller", Canceller(ground.ledger, ground.pool).run_once, POLL_SECONDS),
     ]
     sweep_seconds = ground.timing.sweep_seconds
@@ -143,6 +143,10 @@ def _loop(
 
 def _planner(ground: Ground) -> Planner:
     return Planner(ground.ledger, ground.pool, ground.clock, ground.settings.trace_mode)
+
+
+def _completer(ground: Ground) -> Completer:
+    return Completer(ground.ledger, ground.pool, ground.settings.trace_mode)
 
 
 def _dispatcher(ground: Ground) -> Dispatcher:

@@ -21,6 +21,7 @@ from services.domain.retry_policy import Chance
 from services.runtime import telemetry
 from services.runtime.ledger import submission_stream
 from services.submitter import verdict
+from services.submitter.attempt_origins import link_origins
 from services.submitter.engine import AttemptPlan, AttemptResult, Fenced, ResultKind
 from services.submitter.journal import LedgerJournal
 
@@ -78,6 +79,8 @@ class AttemptRunner:
             attributes=self._attributes(state),
         ) as span:
             try:
+                if self._trace_mode == "link":
+                    await link_origins(span, self._ledger, claim)
                 result = await self._attempt(claim)
                 span.set_attribute(telemetry.OUTCOME, result.kind.name.lower())
                 await self._report(claim, result)
@@ -89,6 +92,9 @@ class AttemptRunner:
 
     def _attributes(self, state: Submission) -> dict[str, str | int]:
         return {
+            "messaging.system": "aws_sqs",
+            "messaging.operation.type": "process",
+            "messaging.operation.name": "process",
             telemetry.JOB_ID: state.jobs[0],
             telemetry.SUBMISSION_ID: state.submission_id,
             telemetry.DIRECTORY_ID: state.directory_id,

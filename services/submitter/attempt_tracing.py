@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
+PURPOSE: Final = "directorybolt.attempt.purpose"
 RESULT: Final = "directorybolt.attempt.outcome"
 CODE: Final = "directorybolt.attempt.code"
 CONTROLS_FILLED: Final = "directorybolt.form.controls_filled"

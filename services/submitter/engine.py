@@ -71,10 +71,12 @@ class Engine:
                 except BrowserUnavailable:
                     return failed(job_pb2.ERROR_CLASS_BROWSER_CRASH, "browser_unavailable")
                 span.set_attribute(tracing.BROWSER, session.process.label)
-            with tracing.span(plan.purpose) as span:
+            with tracing.span("attempt") as span:
+                span.set_attribute(tracing.PURPOSE, plan.purpose)
                 result = await self._run(plan, session, journal)
                 span.set_attribute(tracing.RESULT, result.kind.value)
-                span.set_attribute(tracing.CODE, result.code)
+                if result.code:
+                    span.set_attribute(tracing.CODE, result.code)
             return result
 
     async def _run(self, plan: AttemptPlan, session: PageSession, journal: AttemptJournal) -> AttemptResult:
