@@ -50,6 +50,11 @@ def dead_queue_of(queue: QueueName) -> QueueName:
     return DEAD_QUEUES[WORK_QUEUES.index(queue)]
 
 
+def work_queue_of(queue: QueueName) -> QueueName:
+    """Return the queue that gives up to `queue`; a work queue's is itself."""
+    return WORK_QUEUES[DEAD_QUEUES.index(queue)] if queue in DEAD_QUEUES else queue
+
+
 @dataclass(frozen=True, slots=True)
 class WorkMessage:
     """What a message says: look at this submission, for this purpose."""
@@ -101,7 +106,7 @@ def parse_body(body: str) -> WorkMessage:
 def _fields(body: str) -> dict[str, str]:
     try:
         decoded: object = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError: brackets upon brackets
         raise UnreadableMessage(body, "the body is not JSON") from None
     if not isinstance(decoded, dict):
         raise UnreadableMessage(body, "the body is not a JSON object")

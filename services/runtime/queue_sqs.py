@@ -31,6 +31,7 @@ from services.runtime.queue import (
     Depth,
     Received,
     dead_queue_of,
+    work_queue_of,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ _POLL_THREADS: Final = 8
 _GONE: Final = frozenset(
     {"ReceiptHandleIsInvalid", "InvalidParameterValue", "AWS.SimpleQueueService.MessageNotInflight"}
 )
+#: A server that keeps queues in memory forgets them when it restarts.
+_LACKING: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 _DEPTHS: Final[Sequence[QueueAttributeNameType]] = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -68,6 +71,7 @@ class SqsQueue:
     def __init__(self, prefix: str = "directorybolt") -> None:
         self._prefix = prefix
         self._urls: dict[QueueName, str] = {}
+        self._creates = False
         self._calls = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="sqs-call")
         self._polls = ThreadPoolExecutor(_POLL_THREADS, thread_name_prefix="sqs-poll")
         session = boto3.Session()
@@ -102,8 +106,10 @@ class SqsQueue:
     async def ensure_queues(self) -> None:
         """Create the queues where they lack, and set retention and redrive policy.
 
+        From then on queues that get lost are created again: what was in them was a hint only.
         Errors: QueueDown.
         """
+        self._creates = True
         await asyncio.gather(*(self._ensure(queue) for queue in WORK_QUEUES))
 
     async def send(self, queue: QueueName, message: WorkMessage, *, trace_parent: str = "") -> str:
@@ -136,7 +142,7 @@ class SqsQueue:
             MessageAttributeNames=[_TRACE_ATTRIBUTE],
             MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
         )
-        answer = await _in(self._polls, receive)
+        answer = await self._in(self._polls, receive)
         return [_received(queue, each) for each in answer.get("Messages", [])]
 
     async def delete(self, received: Received) -> None:
@@ -195,8 +201,11 @@ class SqsQueue:
 
     async def _url(self, queue: QueueName) -> str:
         if queue not in self._urls:
-            get = partial(self._client.get_queue_url, QueueName=self.name_of(queue))
-            self._urls[queue] = (await self._call(get))["QueueUrl"]
+            if self._creates:
+                await self._ensure(work_queue_of(queue))
+            else:
+                get = partial(self._client.get_queue_url, QueueName=self.name_of(queue))
+                self._urls[queue] = (await self._call(get))["QueueUrl"]
         return self._urls[queue]
 
     async def _settle(self, call: Callable[[], object]) -> None:
@@ -207,7 +216,16 @@ class SqsQueue:
                 raise
 
     async def _call(self, call: Callable[[], T]) -> T:
-        return await _in(self._calls, call)
+        return await self._in(self._calls, call)
+
+    async def _in(self, threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+        try:
+            return await _in(threads, call)
+        except QueueDown as error:
+            if error.metadata.get("code") in _LACKING:
+                # The next call looks for the queues again.
+                self._urls.clear()
+            raise
 
 
 async def _in(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
