@@ -150,7 +150,7 @@ CASES = {
         "ListJobs",
         lambda me: j.ListJobsRequest(parent=me.name, page_size=-1),
         "page_size",
-        "is -1; give 0 to 200",
+        "is -1; give 0",
     ),
     "position of one's own": bad_argument(
         "ListJobs", lambda me: j.ListJobsRequest(parent=me.name, min_position="7"), "min_position", "token"
