@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self, cast
 
 import boto3
+import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -58,6 +59,7 @@ _GONE: Final = frozenset(
 )
 #: A server that keeps queues in memory forgets them when it restarts.
 _LACKING: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+_log = structlog.stdlib.get_logger(__name__)
 _DEPTHS: Final[Sequence[QueueAttributeNameType]] = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -104,8 +106,9 @@ class SqsQueue:
         self._polling_client.close()
 
     async def ensure_queues(self) -> None:
-        """Create the queues where they lack, and set retention and redrive policy.
+        """Look for the queues, make those that lack with their dead letters, and check the redrive rule.
 
+        A queue that is there is left as it is: on AWS it is Terraform's, and a service may only look.
         From then on queues that get lost are created again: what was in them was a hint only.
         Errors: QueueDown.
         """
@@ -175,6 +178,20 @@ class SqsQueue:
         return Depth(*(int(counts[name]) for name in _DEPTHS))
 
     async def _ensure(self, queue: QueueName) -> None:
+        look = partial(self._client.get_queue_url, QueueName=self.name_of(queue))
+        try:
+            found = await _in(self._calls, look)
+        except QueueDown as error:
+            if error.metadata.get("code") not in _LACKING:
+                raise
+            await self._make(queue)
+            return
+        self._urls[queue] = found["QueueUrl"]
+        rules = await self._attributes(queue, ("All",))
+        if f'"maxReceiveCount":"{RECEIPTS_MAX}"' not in rules.get("RedrivePolicy", "").replace(" ", ""):
+            _log.warning("queue.redrive_differs", queue=self.name_of(queue), wanted=RECEIPTS_MAX)
+
+    async def _make(self, queue: QueueName) -> None:
         dead = dead_queue_of(queue)
         await self._create(dead, {"MessageRetentionPeriod": str(DEAD_RETENTION_SECONDS)})
         dead_arn = (await self._attributes(dead, ("QueueArn",)))["QueueArn"]
@@ -200,13 +217,13 @@ class SqsQueue:
         return (await self._call(partial(get, QueueUrl=await self._url(queue))))["Attributes"]
 
     async def _url(self, queue: QueueName) -> str:
-        if queue not in self._urls:
+        while (url := self._urls.get(queue)) is None:
             if self._creates:
                 await self._ensure(work_queue_of(queue))
-            else:
+            if queue not in self._urls:
                 get = partial(self._client.get_queue_url, QueueName=self.name_of(queue))
-                self._urls[queue] = (await self._call(get))["QueueUrl"]
-        return self._urls[queue]
+                self._urls[queue] = (await _in(self._calls, get))["QueueUrl"]
+        return url
 
     async def _settle(self, call: Callable[[], object]) -> None:
         try:

@@ -283,3 +283,15 @@ def test_a_body_that_is_not_ours_is_unreadable(body: str) -> None:
     with pytest.raises(UnreadableMessage) as unreadable:
         parse_body(body)
     assert unreadable.value.body == body
+
+
+async def test_queues_that_are_there_are_left_as_they_are(sqs_queue: SqsQueue) -> None:
+    client = boto3.client("sqs")  # pyright: ignore[reportUnknownMemberType]
+    url = client.get_queue_url(QueueName=sqs_queue.name_of("p1"))["QueueUrl"]
+    client.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": "3600"})
+
+    await sqs_queue.ensure_queues()
+
+    rules = client.get_queue_attributes(QueueUrl=url, AttributeNames=["MessageRetentionPeriod"])
+    client.close()
+    assert rules["Attributes"] == {"MessageRetentionPeriod": "3600"}
