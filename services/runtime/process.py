@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -189,7 +190,7 @@ def _readiness(service: Service, health: Health) -> Loop:
     async def look() -> bool:
         ready = service.is_ready is None or await service.is_ready()
         if ready != health.is_serving():
-            _log.warning("process.readiness_changed", ready=ready)
+            _log.log(logging.INFO if ready else logging.WARNING, "process.readiness_changed", ready=ready)
             health.set_serving(ready)
         return False
 
