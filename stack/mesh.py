@@ -193,7 +193,9 @@ class Mesh:
 
     def _sandbox(self) -> Gated:
         storage = str(self._state.directory("sandbox"))
-        command = self._python("sandbox", "sandbox", "--data", storage)
+        # The catalogue of the last run names the sites by their origin.
+        port = str(*self._ports("sandbox-port", 1))
+        command = self._python("sandbox", "sandbox", "--data", storage, "--port", port)
         return Gated(command, said("origin"), self._running().guardian)
 
     async def _migrate(self) -> None:
@@ -203,7 +205,7 @@ class Mesh:
 
     async def _start_services(self) -> None:
         names = environment.replica_names(self._options.submitters)
-        ports = iter(self._ports(2 * len(names)))
+        ports = iter(self._ports("ports", 2 * len(names)))
         self._replicas = [
             environment.Replica(name, service, next(ports), next(ports)) for name, service in names
         ]
@@ -213,9 +215,9 @@ class Mesh:
         ]
         await self._running().start(*gates, restart=ON_FAILURE)
 
-    def _ports(self, count: int) -> tuple[int, ...]:
+    def _ports(self, memory_name: str, count: int) -> tuple[int, ...]:
         """Return the ports of the last run, so that an address book stays right, or new ones."""
-        memory = self.state_dir / "ports"
+        memory = self.state_dir / memory_name
         last = tuple(map(int, memory.read_text(encoding="ascii").split())) if memory.exists() else ()
         chosen = choose_ports(count, preferred=last)
         memory.write_text(" ".join(map(str, chosen)), encoding="ascii")
