@@ -92,7 +92,7 @@ class Reader:
         """Return a stream's events; with `tenant` the database withholds what is another's."""
         wanted = {"stream_id": stream_id, "from_version": from_version, "limit": limit}
 
-        async def read(connection: AsyncConnection) -> Sequence[StoredEvent]:
+        async def _read(connection: AsyncConnection) -> Sequence[StoredEvent]:
             if tenant is None:
                 rows = await _rows(connection, _STREAM, wanted)
             else:
@@ -101,7 +101,7 @@ class Reader:
                     rows = await _rows(connection, _STREAM, wanted)
             return await self._events(connection, rows)
 
-        return await self._patiently(read)
+        return await self._patiently(_read)
 
     async def page(self, after: Position, limit: int, only: Filter) -> Page:
         """Return what follows `after`; see EventStore.read_all."""

@@ -93,11 +93,11 @@ class Site:
         """A page whose requests are counted under its kind."""
 
         @functools.wraps(handler)
-        async def counted(request: Request) -> Response:
+        async def _counted(request: Request) -> Response:
             self.ground.signals.hit(self.slug, f"{request.method} {kind}")
             return await handler(request)
 
-        return Route(path, counted, methods=[method])
+        return Route(path, _counted, methods=[method])
 
     def reset(self) -> None:
         """Forgets what the site knows beyond storage and signals."""

@@ -31,10 +31,10 @@ async def cancel_job(ledger: Ledger, name: Owned, reason: str) -> None:
     if not await ledger.store.read_stream(name.id, limit=1, tenant=name.customer_id):
         raise JobNotFound(job=names.job(*name))
 
-    def decide(state: Job) -> Sequence[Message] | None:
+    def _decide(state: Job) -> Sequence[Message] | None:
         if state.finished:
             raise JobFinished(job=names.job(*name))
         return job.request_cancel(state, words)
 
     stream = job_stream(str(name.id), str(name.customer_id))
-    await ledger.change(JOB, stream, decide, Why(correlation_id=name.id))
+    await ledger.change(JOB, stream, _decide, Why(correlation_id=name.id))

@@ -68,12 +68,12 @@ class Directories:
         arguments.refuse(_violations(entries))
         gate = asyncio.Semaphore(_APPENDS_AT_ONCE_MAX)
 
-        async def put_one(entry: directory_pb2.Directory) -> bool:
+        async def _put_one(entry: directory_pb2.Directory) -> bool:
             async with gate:
                 return await self._put_one(normalised(entry))
 
         # All are awaited even when one fails: an import is repeated whole, and finds the rest unchanged.
-        done = await asyncio.gather(*(put_one(each) for each in entries), return_exceptions=True)
+        done = await asyncio.gather(*(_put_one(each) for each in entries), return_exceptions=True)
         changed = 0
         for each in done:
             if isinstance(each, BaseException):

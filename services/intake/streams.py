@@ -57,13 +57,13 @@ async def read_histories(
     """Return the histories of many streams of one customer, by stream id."""
     gate = asyncio.Semaphore(READS_AT_ONCE_MAX)
 
-    async def read(stream_id: str) -> Sequence[StoredEvent]:
+    async def _read(stream_id: str) -> Sequence[StoredEvent]:
         async with gate:
             return await ledger.history(UUID(stream_id), customer_id)
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = {each: group.create_task(read(each)) for each in stream_ids}
+            tasks = {each: group.create_task(_read(each)) for each in stream_ids}
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     return {each: task.result() for each, task in tasks.items()}

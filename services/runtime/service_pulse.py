@@ -21,8 +21,8 @@ def service_pulse_loop(ledger: Ledger, *, service: str, interval_seconds: float,
     instance_id = f"{os.uname().nodename}-{os.getpid()}"
     stream = Stream(identity.service_stream(service, instance_id), events.SERVICE)
 
-    async def beat() -> bool:
+    async def _beat() -> bool:
         await ledger.pulse(stream, pulse_events_pb2.ServicePulse(service=service, instance_id=instance_id))
         return False
 
-    return Loop(f"{service} pulse", beat, interval_seconds=interval_seconds, clock=clock)
+    return Loop(f"{service} pulse", _beat, interval_seconds=interval_seconds, clock=clock)
