@@ -8,11 +8,9 @@ import os
 import pty
 import re
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from google.protobuf import json_format
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
@@ -20,20 +18,17 @@ from sandbox.sample_profile import variant
 from services.cli import order
 from services.cli.connection import connect
 from stack.ports import choose_ports
-from stack.state import ROOT_VARIABLE
+from tests.e2e.commands import COMMAND, environment, up, written
 from tests.e2e.programs import Ended, run, succeeded
 from tests.e2e.quiet_store import nothing_stored
-from tests.fix_mesh import GIVEN, QUICK, ROOT
+from tests.fix_mesh import QUICK, ROOT
 from tests.fix_processes import all_gone, descendants, look, needs_proc
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from directorybolt.profile.v1.profile_pb2 import BusinessProfile
-
     from tests.fix_mesh import RunningMesh
 
-COMMAND = (sys.executable, "-m", "services.cli")
 BAKERY = ROOT / "sandbox" / "profiles" / "bakery.json"
 ESCAPE = "\x1b"
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
@@ -41,22 +36,9 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
 TYPED = 2_000_000
 
 
-def environment(state_root: Path, **more: str) -> dict[str, str]:
-    """Return the environment of a command whose runs lie under this root."""
-    kept = {name: value for name, value in os.environ.items() if name not in {*GIVEN, "NO_COLOR"}}
-    return {**kept, ROOT_VARIABLE: str(state_root), "COLUMNS": "120", **more}
-
-
 async def typed(running: RunningMesh, *words: str | Path) -> Ended:
     """Run the command beside the mesh."""
     return await run(*COMMAND, *words, where=ROOT, environment=environment(running.state_directory.parent))
-
-
-def written(folder: Path, business: BusinessProfile) -> Path:
-    """Write a profile to a file."""
-    file = folder / "profile.json"
-    file.write_text(json_format.MessageToJson(business), encoding="utf-8")
-    return file
 
 
 async def test_help_tells_of_every_command(tmp_path: Path):
@@ -197,30 +179,22 @@ async def test_a_terminal_gets_colours_unless_no_color_is_set(mesh: RunningMesh)
 @needs_proc
 async def test_up_serves_the_other_commands_until_ctrl_c_and_leaves_nothing(tmp_path: Path):
     told = environment(tmp_path, **QUICK)
-    pipe = asyncio.subprocess.PIPE
-    up = await asyncio.create_subprocess_exec(
-        *COMMAND, "up", cwd=ROOT, env=told, stdout=pipe, stderr=pipe, start_new_session=True
-    )
-    assert up.stdout is not None
-    lines: list[str] = []
-    while "submit sandbox/profiles/bakery.json" not in (lines[-1] if lines else ""):
-        lines.append((await up.stdout.readline()).decode())
-        assert lines[-1], "".join(lines)
     file = written(tmp_path, variant(TYPED + 2))
-    submitted = await succeeded(
-        *COMMAND, "submit", file, "--directory", "sandbox-plain", "--watch", where=ROOT, environment=told
-    )
-    second = await run(*COMMAND, "up", where=ROOT, environment=told)
-    family = descendants(up.pid)
-    up.send_signal(signal.SIGINT)
-    _, errors = await up.communicate()
-    assert (up.returncode, errors.decode()) == (130, "stopped\n")
+    async with up(told) as (program, said):
+        submitted = await succeeded(
+            *COMMAND, "submit", file, "--directory", "sandbox-plain", "--watch", where=ROOT, environment=told
+        )
+        second = await run(*COMMAND, "up", where=ROOT, environment=told)
+        family = descendants(program.pid)
+        program.send_signal(signal.SIGINT)
+        _, errors = await program.communicate()
+        assert (program.returncode, errors.decode()) == (130, "stopped\n")
     assert await all_gone(family) == []
-    assert look(up.pid) is None
+    assert look(program.pid) is None
     assert submitted.output.splitlines()[-1].endswith("(1/1 settled)")
     assert second.code == 1
     assert re.fullmatch(r"a stack already runs on .*: stop it first, .*\n", second.errors)
-    assert ESCAPE not in "".join(lines)
+    assert ESCAPE not in said
 
 
 async def test_watching_a_mesh_that_is_gone_ends_with_an_error():
