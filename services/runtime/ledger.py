@@ -89,11 +89,14 @@ def job_stream(job_id: str, customer_id: str) -> Stream:
 
 
 class Ledger:
-    """Reads and changes streams for one actor."""
+    """Reads and changes streams for one actor; `heard` is told when the store recorded an append."""
 
-    def __init__(self, store: EventStore, actor: str) -> None:
+    def __init__(
+        self, store: EventStore, actor: str, heard: Callable[[datetime], None] | None = None
+    ) -> None:
         self.store = store
         self._actor = actor
+        self._heard = heard
 
     def new_event(self, message: Message, why: Why = NO_REASON, event_id: UUID | None = None) -> NewEvent:
         """Return a message ready to append, with the current trace."""
@@ -121,7 +124,7 @@ class Ledger:
         Errors: those of EventStore.append.
         """
         ids = event_ids or [new_event_id() for _ in messages]
-        return await self.store.append(
+        appended = await self.store.append(
             StreamAppend(
                 stream_id=stream.stream_id,
                 category=stream.category,
@@ -133,6 +136,9 @@ class Ledger:
                 expected_version=expected_version,
             )
         )
+        if self._heard is not None:
+            self._heard(appended.recorded_at)
+        return appended
 
     async def pulse(self, stream: Stream, message: Message, why: Why = NO_REASON) -> None:
         """Append a sign of life."""

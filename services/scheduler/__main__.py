@@ -10,7 +10,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
 from services.projections.reading import Reads
 from services.projections.scheduling import SchedulingProjection
-from services.runtime.clock import SystemClock
+from services.runtime.clock import StoreClock, SystemClock
 from services.runtime.config import ServiceConfig, TimingConfig
 from services.runtime.coverage import Coverage
 from services.runtime.ledger import Ledger
@@ -64,7 +64,7 @@ class Ground:
     config: ServiceConfig
     timing: TimingConfig
     settings: SchedulerSettings
-    clock: SystemClock
+    clock: StoreClock
     ledger: Ledger
     pool: AsyncConnectionPool[AsyncConnection[Any]]
     projector: Projector
@@ -91,14 +91,14 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
 
 async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
     config, timing = ServiceConfig.read(environment), TimingConfig.read(environment)
-    url = config.database_url
+    url, clock = config.database_url, StoreClock(SystemClock())
     store = await stack.enter_async_context(PostgresEventStore.open(url))
     return Ground(
         config=config,
         timing=timing,
         settings=SchedulerSettings.read(environment, timing, config.telemetry.trace_mode),
-        clock=SystemClock(),
-        ledger=Ledger(store, NAME),
+        clock=clock,
+        ledger=Ledger(store, NAME, clock.heard),
         pool=await stack.enter_async_context(open_pool(url, role=ROLE, application_name=NAME)),
         projector=Projector(store, url, SchedulingProjection(), role=ROLE),
         queue=await stack.enter_async_context(SqsQueue.open()),

@@ -13,7 +13,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
 from services.projections.reading import Reads
 from services.projections.workers import WorkersProjection
-from services.runtime.clock import SystemClock
+from services.runtime.clock import StoreClock, SystemClock
 from services.runtime.config import (
     EvidenceConfig,
     SealingConfig,
@@ -118,12 +118,12 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
     settings = _settings(named, TimingConfig.read(environment))
     store = await stack.enter_async_context(PostgresEventStore.open(config.database_url))
     pool = open_pool(config.database_url, role=ROLE, application_name="submitter")
-    rules, clock = AddressRules.of(*named.private_origins), SystemClock()
+    rules, clock = AddressRules.of(*named.private_origins), StoreClock(SystemClock())
     return Ground(
         config=config,
         settings=settings,
         clock=clock,
-        ledger=Ledger(store, f"worker/{settings.worker_id}"),
+        ledger=Ledger(store, f"worker/{settings.worker_id}", clock.heard),
         pool=await stack.enter_async_context(pool),
         vault=await stack.enter_async_context(vault_of(config.database_url, SealingConfig.read(environment))),
         browsers=await stack.enter_async_context(
