@@ -33,7 +33,7 @@ def generate() -> None:
         f"--mypy_grpc_out=quiet,only_async:{PROTO_ROOT}",
         *(str(path.relative_to(PROTO_ROOT)) for path in sources),
     ]
-    if protoc.main(arguments) != 0:
+    if protoc.main(arguments) != 0:  # pyright: ignore[reportUnknownMemberType]
         raise SystemExit("protoc refused the files above: mend them and run ./bolt proto again")
     for source in sources:
         _drop_empty_grpc_half(source)
