@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from directorybolt.job.v1 import job_pb2
 from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -43,11 +44,13 @@ class Board:
 
     def __init__(self) -> None:
         self.lines: dict[str, Line] = {}
+        #: How many lines there will be; 0 while the directories are still being chosen.
         self.total = 0
 
     def update(self, news: WatchJobResponse) -> Line | None:
         """Take one answer in; return the line that changed, if any."""
-        self.total = max(self.total, news.job.counts.total)
+        if news.job.state != job_pb2.JOB_STATE_ACCEPTED:
+            self.total = max(self.total, news.job.counts.total)
         if not news.HasField("submission"):
             return None
         now = time.monotonic()
@@ -61,6 +64,11 @@ class Board:
     def settled(self) -> int:
         """How many lines have come to their end."""
         return sum(word_of(line.submission.state).settled for line in self.lines.values())
+
+    @property
+    def caption(self) -> str:
+        """How far the job is, in words."""
+        return f"{self.settled} of {self.total} settled" if self.total else "choosing directories"
 
 
 class View(Protocol):
@@ -110,10 +118,10 @@ class PlainView:
         if line is None:
             return
         submission = line.submission
+        attempt = f"attempt {submission.attempt}" if submission.attempt else ""
         self._console.print(
             f"{time.monotonic() - self._began:7.1f}s  {last_part(submission.directory):<18} "
-            f"{word_of(submission.state).text:<18} attempt {submission.attempt}  "
-            f"({self.board.settled}/{self.board.total} settled)",
+            f"{word_of(submission.state).text:<18} {attempt:<10} {self.board.caption}",
             highlight=False,
         )
 
@@ -131,7 +139,7 @@ def render(board: Board) -> RenderableType:
     for directory, line in board.lines.items():
         table.add_row(directory, *_cells(line))
     bar = ProgressBar(total=max(board.total, 1), completed=board.settled, width=_BAR_CHARACTERS)
-    caption = Text(f" {board.settled} of {board.total} settled")
+    caption = Text(f" {board.caption}")
     foot = Table.grid()
     foot.add_row(bar, caption)
     return Group(table, foot)
