@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Final, Self, cast
 import boto3
 import structlog
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from services.domain.errors import QueueDown
 from services.runtime.queue import (
@@ -60,6 +61,7 @@ _GONE: Final = frozenset(
 #: A server that keeps queues in memory forgets them when it restarts.
 _LACKING: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 _log = structlog.stdlib.get_logger(__name__)
+_SILENCE: Final = (NoConnection, HTTPClientError)
 _DEPTHS: Final[Sequence[QueueAttributeNameType]] = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -85,11 +87,18 @@ class SqsQueue:
     async def open(cls) -> AsyncGenerator[Self]:
         """Lend the queues of this installation, made where they lack.
 
-        Errors: QueueDown.
+        A server that does not answer is no reason not to start: leases are reaped and alerts raised without
+        it, and the first call that reaches it looks for the queues.
+        Errors: QueueDown when the server refuses.
         """
         queue = cls()
         try:
-            await queue.ensure_queues()
+            try:
+                await queue.ensure_queues()
+            except QueueDown as error:
+                if not isinstance(error.__cause__, _SILENCE):
+                    raise
+                _log.warning("queue.down_at_start", code=error.metadata.get("code"))
             yield queue
         finally:
             await queue.close()

@@ -11,7 +11,7 @@ from directorybolt.job.v1 import job_pb2
 
 from services.domain.errors import QueueDown
 from services.monitor.dead_letters import DeadLetterCollector
-from services.runtime.queue import RECEIPTS_MAX, UnreadableMessage, WorkMessage, parse_body
+from services.runtime.queue import RECEIPTS_MAX, Depth, UnreadableMessage, WorkMessage, parse_body
 from services.runtime.queue_sqs import SqsQueue
 from stack.queue_server import QueueServer
 from tests.fix_monitor import monitor_template, postgres_cluster, watch
@@ -70,6 +70,22 @@ async def test_queues_that_a_restart_of_the_server_took_are_made_again_with_thei
     finally:
         await queue.close()
         await server.stop()
+
+
+async def test_a_process_that_starts_while_the_queue_server_is_down_finds_it_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = QueueServer(log_path=tmp_path / "queue.log", scratch=tmp_path / "queue")
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    async with SqsQueue.open() as queue:
+        with pytest.raises(QueueDown):
+            await queue.depth("p1")
+        await server.start()
+        try:
+            assert await queue.depth("p1") == Depth(0, 0, 0)
+        finally:
+            await server.stop()
 
 
 def redrive_policy(queue: SqsQueue) -> str:
