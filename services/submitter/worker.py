@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Longest wait for a message when all queues are empty: also the longest that a pulse is late.
 _WAIT_SECONDS: Final = 1.0
+#: Shorter than what a supervisor grants a process that is asked to end.
+FINISH_SECONDS_MAX: Final = 15.0
+_BREAK_OFF_SECONDS_MAX: Final = 3.0
 
 _log = structlog.get_logger(__name__)
 
@@ -96,7 +99,17 @@ class Worker:
         if not task.cancelled() and task.exception() is not None:
             _log.error("attempt_broke", attempt=task.get_name(), exc_info=task.exception())
 
-    async def finish(self) -> None:
-        """Let running attempts end; call it when the loop takes no more."""
-        if self._running:
-            await asyncio.wait(self._running)
+    async def finish(self, within_seconds: float = FINISH_SECONDS_MAX) -> None:
+        """Let running attempts end; call it when the loop takes no more.
+
+        One that takes longer is broken off, and its lease runs out: whoever stops us would else kill us, and
+        a worker that ended in good order would look lost.
+        """
+        if not self._running:
+            return
+        _, late = await asyncio.wait(self._running, timeout=within_seconds)
+        for task in late:
+            _log.warning("attempt_broken_off", attempt=task.get_name(), after_seconds=within_seconds)
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=_BREAK_OFF_SECONDS_MAX)
