@@ -82,9 +82,10 @@ class Worker:
             # Left alone, it comes back until the queue itself moves it to its dead letters.
             _log.warning("message_not_ours", message_id=received.message_id, error=str(error))
             return
-        await self._queue.delete(received)
         if claim is not None:
+            # Before the delete, which may fail: a claim that nobody works on waits for its lease to end.
             self._start(claim, received)
+        await self._queue.delete(received)
 
     def _start(self, claim: Claim, received: Received) -> None:
         task = asyncio.create_task(
