@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from services.submitter.attempt_result import ResultKind
 from services.submitter.mapping.vocabulary import words_of
+from services.submitter.outcome.facts import PageView
 from services.submitter.outcome.phrases import said
 from services.submitter.site_names import host_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from directorybolt.profile.v1.profile_pb2 import BusinessProfile
-
-    from services.submitter.outcome.facts import PageView
 
 _PHONE_DIGITS: Final = 7
 _PHONE_TAIL: Final = 9
@@ -46,6 +45,9 @@ def judge_presence(page: PageView, profile: BusinessProfile) -> Presence:
     links = tuple(dict.fromkeys(link.url for link in page.links if _has_name(link.text, profile)))
     proof = shown_proof(page, profile)
     if named and proof:
+        if not links and _lists_others(page) and not _stands_together(page, profile):
+            # Results repeat what was asked for, and branches of a chain share a web site and a number.
+            return Presence(ResultKind.UNTELLABLE, ("name_apart",), matched_text=named[0])
         kind = standing(_entry(page, profile))
         return Presence(kind, ("name", proof), next(iter(links), ""), named[0])
     if links:
@@ -68,11 +70,21 @@ def standing(lines: Sequence[str]) -> ResultKind:
 
 def _entry(page: PageView, profile: BusinessProfile) -> Sequence[str]:
     """The lines of our entry: from its name on, to the next entry's."""
-    start = next(number for number, line in enumerate(page.lines) if _has_name(line, profile))
+    return next(_entries(page, profile))
+
+
+def _entries(page: PageView, profile: BusinessProfile) -> Iterator[Sequence[str]]:
+    """What stands under each mention of our name, up to another business."""
     others = {link.text for link in page.links if not _has_name(link.text, profile)}
-    after = page.lines[start + 1 : start + _ENTRY_LINES_MAX]
-    own = list(takewhile(lambda line: line not in others, after))
-    return [page.lines[start], *own]
+    for number, line in enumerate(page.lines):
+        if _has_name(line, profile):
+            after = page.lines[number + 1 : number + _ENTRY_LINES_MAX]
+            yield [line, *takewhile(lambda each: each not in others, after)]
+
+
+def _stands_together(page: PageView, profile: BusinessProfile) -> bool:
+    """Whether number or web site stand under the name, and not in another business's entry."""
+    return any(shown_proof(PageView(lines=tuple(each)), profile) for each in _entries(page, profile))
 
 
 def shown_proof(page: PageView, profile: BusinessProfile) -> str:
