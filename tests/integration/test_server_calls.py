@@ -333,7 +333,7 @@ async def test_a_full_process_refuses_and_still_answers_for_its_health(monitor: 
             for call in done:
                 refused = call.exception()
                 assert isinstance(refused, grpc.aio.AioRpcError)
-                assert refused.code() is grpc.StatusCode.UNAVAILABLE
+                assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
                 details = _details(refused)
                 assert details["ErrorInfo"].reason == "OVERLOADED"
                 assert details["RetryInfo"].retry_delay.ToMilliseconds() > 0
