@@ -170,10 +170,14 @@ async def test_two_jobs_for_the_same_profile_and_directory_share_one_submission(
 
 
 class permit_under_way:  # noqa: N801  # reads as the moment that it is
-    """Hold the append of SubmitPermitted inside of the database, from when it has begun until it may end."""
+    """Hold the append of SubmitPermitted inside of the database, from when it has begun until it may end.
 
-    _LOCK = 77_701
+    The trigger is made under the lock of the appends, so that none of them can meet it half-way; it is
+    left behind, since a shared lock that nobody opposes holds nothing up.
+    """
+
     _SET = """
+select pg_advisory_lock(x'6573'::int, 0);
 create function public.hold_permit() returns trigger language plpgsql as $$
 begin
   if (select name from es.event_type where id = new.event_type) = 'SubmitPermitted' then
@@ -183,9 +187,9 @@ begin
 end $$;
 create trigger hold_permit before insert on es.event for each row execute function public.hold_permit();
 select pg_advisory_lock(77701);
+select pg_advisory_unlock(x'6573'::int, 0);
 """
     _UNSET = "select pg_advisory_unlock(77701)"
-    _DROP = "drop trigger hold_permit on es.event; drop function public.hold_permit()"
     _WAITING = "select count(*) from pg_locks where locktype = 'advisory' and objid = 77701 and not granted"
 
     def __init__(self, database_url: str) -> None:
@@ -198,7 +202,6 @@ select pg_advisory_lock(77701);
 
     async def __aexit__(self, *_: object) -> None:
         await self._connection.execute(self._UNSET)
-        await self._connection.execute(self._DROP)
         await self._connection.close()
 
     async def _reached(self) -> None:
