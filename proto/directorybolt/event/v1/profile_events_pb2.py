@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from directorybolt.job.v1 import job_pb2 as directorybolt_dot_job_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+directorybolt/event/v1/profile_events.proto\x12\x16\x64irectorybolt.event.v1\x1a\x1e\x64irectorybolt/job/v1/job.proto\",\n\x06Sealed\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\"\x87\x01\n\x0f\x43ustomerCreated\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12.\n\x07package\x18\x02 \x01(\x0e\x32\x1d.directorybolt.job.v1.Package\x12/\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"6\n\x0f\x43ustomerDetails\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\"j\n\x0eProfileCreated\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12/\n\x07profile\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"j\n\x0eProfileRevised\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12/\n\x07profile\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"5\n\x0e\x43ustomerErased\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+directorybolt/event/v1/profile_events.proto\x12\x16\x64irectorybolt.event.v1\x1a\x1e\x64irectorybolt/job/v1/job.proto\",\n\x06Sealed\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\"\x87\x01\n\x0f\x43ustomerCreated\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12.\n\x07package\x18\x02 \x01(\x0e\x32\x1d.directorybolt.job.v1.Package\x12/\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"6\n\x0f\x43ustomerDetails\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\"j\n\x0eProfileCreated\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12/\n\x07profile\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"j\n\x0eProfileRevised\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12/\n\x07profile\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,4 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROFILECREATED']._serialized_end=449
   _globals['_PROFILEREVISED']._serialized_start=451
   _globals['_PROFILEREVISED']._serialized_end=557
-  _globals['_CUSTOMERERASED']._serialized_start=559
-  _globals['_CUSTOMERERASED']._serialized_end=612
 # @@protoc_insertion_point(module_scope)

@@ -164,29 +164,3 @@ class ProfileRevised(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProfileRevised: _TypeAlias = ProfileRevised  # noqa: Y015
-
-@_typing.final
-class CustomerErased(_message.Message):
-    """A customer's key was destroyed."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
-    KEY_ID_FIELD_NUMBER: _builtins.int
-    customer_id: _builtins.str
-    """The customer."""
-    key_id: _builtins.str
-    """The key that is gone."""
-    def __init__(
-        self,
-        *,
-        customer_id: _builtins.str = ...,
-        key_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "key_id", b"key_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CustomerErased: _TypeAlias = CustomerErased  # noqa: Y015
