@@ -38,7 +38,7 @@ from services.runtime.queue import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-    from typing import ParamSpec, TypeVar
+    from typing import TypeVar
 
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from services.runtime.queue import QueueName, WorkMessage
 
-    P = ParamSpec("P")
     T = TypeVar("T")
 
 _TRACE_ATTRIBUTE: Final = "traceparent"

@@ -37,14 +37,10 @@ WORKER_ID: Final = "directorybolt.worker.id"
 ATTEMPT: Final = "directorybolt.attempt.number"
 PURPOSE: Final = "directorybolt.attempt.purpose"
 OUTCOME: Final = "directorybolt.attempt.outcome"
-PRIORITY: Final = "directorybolt.priority"
-CUSTOMER_HASH: Final = "directorybolt.customer.hash"
-PROJECTION: Final = "directorybolt.projection"
 GAP_RULE: Final = "directorybolt.gap.rule"
 GAP_SUBJECT: Final = "directorybolt.gap.subject"
 ALERT_ID: Final = "directorybolt.alert.id"
 ERROR_REASON: Final = "directorybolt.error.reason"
-EVENT_COUNT: Final = "directorybolt.event.count"
 
 _EXPORT_SECONDS = 3
 _PROPAGATOR = TraceContextTextMapPropagator()

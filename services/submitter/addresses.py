@@ -61,13 +61,6 @@ class AddressRules:
                 raise AddressRefused(f"{host} is not on the public network")
         return found[0]
 
-    async def check_url(self, url: str) -> None:
-        """Judge a whole address before a visit. Errors: AddressRefused, NameUnknown."""
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise AddressRefused("only http and https addresses are visited")
-        await self.resolve(parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme])
-
 
 async def _look_up(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
