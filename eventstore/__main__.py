@@ -1,27 +1,24 @@
-"""The command `python -m eventstore`: `migrate` brings the database in DATABASE_URL up to date."""
+"""The command `python -m eventstore`: what operators and auditors do with a store's database."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
+import click
 
-from eventstore.migrate import migrate
-
-_USAGE = "usage: python -m eventstore migrate    (the database is named by DATABASE_URL)"
+from eventstore.commands.migrate import migrate
 
 
-def main() -> int:
-    """Run the command and return the exit code."""
-    if sys.argv[1:] != ["migrate"] or not os.environ.get("DATABASE_URL"):
-        sys.stderr.write(_USAGE + "\n")
-        return 2
-    applied = asyncio.run(migrate(os.environ["DATABASE_URL"]))
-    for each in applied:
-        sys.stdout.write(f"applied {each.number:04}_{each.name}\n")
-    sys.stdout.write("the database is up to date\n")
-    return 0
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Look after an event store in Postgres.
+
+    Exit codes: 0 done; 1 something is wrong with the store, and it was said what; 2 the command was not
+    understood; 3 the store or the database refused.
+    """
+
+
+for each in (migrate,):
+    cli.add_command(each)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli(prog_name="python -m eventstore")

@@ -1,0 +1,1 @@
+-- Appending with fewer statements, and import of many events at once.

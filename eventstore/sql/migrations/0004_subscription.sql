@@ -1,0 +1,1 @@
+-- Partitions of a projection, its policy and state, and parked events.

@@ -1,0 +1,1 @@
+-- Read models rebuilt beside the live ones.

@@ -1,0 +1,1 @@
+-- Signed seals over ranges of the log.

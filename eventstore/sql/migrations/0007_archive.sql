@@ -1,0 +1,1 @@
+-- What was moved out of the database, and when it may be dropped.

@@ -1,0 +1,1 @@
+-- Event types that an older reader may pass over.

@@ -1,0 +1,1 @@
+-- What a doctor may look at.
