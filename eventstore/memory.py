@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from eventstore.chain import GENESIS, link
+from eventstore.audit.chain import GENESIS, link
 from eventstore.errors import EventIdReused, InvalidAppend, WrongExpectedVersion
 from eventstore.limits import check_append, check_pulse
 from eventstore.store import EVERYTHING

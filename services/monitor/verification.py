@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
 
-from eventstore.verify import verify
+from eventstore.audit.verify import verify
 from services.domain.attempts import timestamp
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore.chain import GENESIS, link
+from eventstore.audit.chain import GENESIS, link
 from eventstore.errors import EventIdReused, InvalidAppend, WrongExpectedVersion
 from eventstore.types import NO_STREAM, PAYLOAD_BYTES_MAX, Position, StreamAppend
 from tests.fix_events import OTHER_TENANT, TENANT, append_to, event, read_everything

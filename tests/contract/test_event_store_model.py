@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from eventstore.chain import GENESIS, link
+from eventstore.audit.chain import GENESIS, link
 from eventstore.errors import EventIdReused, EventStoreError, WrongExpectedVersion
 from eventstore.memory import MemoryEventStore
 from eventstore.postgres import PostgresEventStore

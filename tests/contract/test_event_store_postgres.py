@@ -11,12 +11,12 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from eventstore.audit.verify import verify
 from eventstore.errors import AppendQueueFull, InvalidAppend, StoreUnavailable
 from eventstore.lanes import lane_of
 from eventstore.migrate import MigrationChanged, load, migrate
 from eventstore.postgres import PostgresEventStore
 from eventstore.types import PULSE_LANE, Filter, Position, StreamAppend
-from eventstore.verify import verify
 from tests.fix_events import TENANT, append_to, event, read_everything
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from eventstore.audit.verify import verify
 from eventstore.errors import LeaseLost
 from eventstore.postgres import PostgresEventStore
 from eventstore.projection import Lease, ProjectionProgress
 from eventstore.projector import Projector
 from eventstore.subscription import HoleInLog
 from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter, Position
-from eventstore.verify import verify
 from tests.fix_events import TENANT, append_to, event
 
 if TYPE_CHECKING:

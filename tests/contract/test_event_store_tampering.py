@@ -10,9 +10,9 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from eventstore.audit.verify import verify
 from eventstore.postgres import PostgresEventStore
 from eventstore.types import Defect, Position, StreamAppend
-from eventstore.verify import verify
 from tests.fix_events import OTHER_TENANT, TENANT, append_to, event
 
 if TYPE_CHECKING:

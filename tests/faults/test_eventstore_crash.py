@@ -14,10 +14,10 @@ from uuid import UUID
 
 import pytest_asyncio
 
+from eventstore.audit.verify import verify
 from eventstore.migrate import migrate
 from eventstore.postgres import PostgresEventStore
 from eventstore.types import Position
-from eventstore.verify import verify
 from stack.postgres import EmbeddedPostgres
 from tests.fix_events import append_to, read_everything
 

@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest_asyncio
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from eventstore.audit.verify import verify
 from eventstore.postgres import PostgresEventStore
 from eventstore.types import NO_STREAM
-from eventstore.verify import verify
 from tests.fix_events import append_to, read_everything
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.chain import GENESIS, leaf, link
+from eventstore.audit.chain import GENESIS, leaf, link
 from eventstore.types import Position, StoredEvent
 
 EVENT = StoredEvent(

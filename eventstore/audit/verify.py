@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from eventstore.chain import GENESIS, link
+from eventstore.audit.chain import GENESIS, link
 from eventstore.types import LEDGER_LANE, Defect, Position, Verification
 
 if TYPE_CHECKING:

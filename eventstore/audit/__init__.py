@@ -1,0 +1,1 @@
+"""Whether the log is what it was: its chain, seals over its ranges, proofs and exports."""
