@@ -81,9 +81,7 @@ class LedgerSender:
     ) -> Sequence[Answer]:
         streams = [each for request in batch for each in request]
         events = [event for each in streams for event in each.events]
-        await self._names.intern(
-            connection, {each.category for each in streams}, {event.event_type for event in events}
-        )
+        await self._names.intern(connection, {each.category for each in streams}, events)
         cursor = connection.cursor(binary=True, row_factory=tuple_row)
         parameters = [self._lane, *self._stream_columns(batch), *_event_columns(events, self._names)]
         await cursor.execute(_APPEND, parameters, prepare=True)
@@ -138,9 +136,7 @@ class PulseSender:
 
     async def _append(self, connection: psycopg.AsyncConnection, batch: Sequence[Pulse]) -> int:
         events = [each.event for each in batch]
-        await self._names.intern(
-            connection, {each.category for each in batch}, {event.event_type for event in events}
-        )
+        await self._names.intern(connection, {each.category for each in batch}, events)
         cursor = connection.cursor(binary=True, row_factory=tuple_row)
         parameters = [
             UuidArray.of(each.stream_id for each in batch),

@@ -7,7 +7,8 @@ EventStoreError
 ├── AppendQueueFull        trouble: more appends wait than the process takes
 ├── StoreUnavailable       trouble: the database cannot be reached, or answers no more
 ├── LeaseLost              another process owns the projection now
-└── KeyDestroyed           the tenant was erased; sealed data cannot be opened any more
+├── KeyDestroyed           the tenant was erased; sealed data cannot be opened any more
+└── UnknownEvent           a newer release stored what this one cannot read; no retry mends it
 
 A class's docstring is its default message.
 """
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from eventstore.types import Position
 
 
 class EventStoreError(Exception):
@@ -59,3 +62,16 @@ class LeaseLost(EventStoreError):
 
 class KeyDestroyed(EventStoreError):
     """The tenant's key was destroyed; what it sealed cannot be opened any more."""
+
+
+class UnknownEvent(EventStoreError):
+    """The log holds an event of a type or version that this program does not know."""
+
+    def __init__(self, event_type: str, schema_version: int, position: Position | None = None) -> None:
+        at = "" if position is None else f" at position {position.number} of lane {position.lane}"
+        super().__init__(
+            f"{event_type}, version {schema_version},{at} is not known here: run the release that wrote it"
+        )
+        self.event_type = event_type
+        self.schema_version = schema_version
+        self.position = position

@@ -51,6 +51,7 @@ class MemoryEventStore:
         self._logs: defaultdict[int, list[StoredEvent]] = defaultdict(list)
         self._streams: defaultdict[UUID, list[StoredEvent]] = defaultdict(list)
         self._answers: dict[UUID, _Answered] = {}
+        self._ignorable: dict[str, bool] = {}
         self._news = asyncio.Event()
 
     async def append(self, *appends: StreamAppend) -> Appended:
@@ -80,7 +81,7 @@ class MemoryEventStore:
         position = Position(PULSE_LANE, len(self._logs[PULSE_LANE]) + 1)
         pulse = StreamAppend(stream_id, category, tenant, [event])
         recorded_at = self._next_instant(PULSE_LANE)
-        self._logs[PULSE_LANE].append(_stored(position, pulse, event, recorded_at))
+        self._logs[PULSE_LANE].append(self._stored(position, pulse, event, recorded_at))
         self._announce()
 
     async def read_stream(
@@ -137,11 +138,33 @@ class MemoryEventStore:
     def _add(self, lane: int, append: StreamAppend, event: NewEvent, recorded_at: datetime) -> None:
         log, stream = self._logs[lane], self._streams[append.stream_id]
         position = Position(lane, len(log) + 1)
-        bare = _stored(position, append, event, recorded_at)
+        bare = self._stored(position, append, event, recorded_at)
         numbered = replace(bare, version=len(stream) + 1)
         chained = replace(numbered, hash=link(log[-1].hash if log else GENESIS, numbered))
         log.append(chained)
         stream.append(chained)
+
+    def _stored(
+        self, position: Position, append: StreamAppend, event: NewEvent, recorded_at: datetime
+    ) -> StoredEvent:
+        return StoredEvent(
+            position=position,
+            stream_id=append.stream_id,
+            category=append.category,
+            version=0,
+            event_id=event.event_id,
+            event_type=event.event_type,
+            schema_version=event.schema_version,
+            payload=event.payload,
+            tenant=append.tenant,
+            correlation_id=event.correlation_id,
+            causation_id=event.causation_id,
+            trace_parent=event.trace_parent,
+            actor=event.actor,
+            recorded_at=recorded_at,
+            hash=b"",
+            ignorable=self._ignorable.setdefault(event.event_type, event.ignorable),
+        )
 
     def _remember(self, appends: Sequence[StreamAppend], answer: Appended) -> None:
         answered = _Answered(_keys(appends), answer)
@@ -154,26 +177,6 @@ class MemoryEventStore:
 
 def _keys(appends: Sequence[StreamAppend]) -> list[tuple[UUID, UUID]]:
     return [(each.stream_id, event.event_id) for each in appends for event in each.events]
-
-
-def _stored(position: Position, append: StreamAppend, event: NewEvent, recorded_at: datetime) -> StoredEvent:
-    return StoredEvent(
-        position=position,
-        stream_id=append.stream_id,
-        category=append.category,
-        version=0,
-        event_id=event.event_id,
-        event_type=event.event_type,
-        schema_version=event.schema_version,
-        payload=event.payload,
-        tenant=append.tenant,
-        correlation_id=event.correlation_id,
-        causation_id=event.causation_id,
-        trace_parent=event.trace_parent,
-        actor=event.actor,
-        recorded_at=recorded_at,
-        hash=b"",
-    )
 
 
 def _matches(event: StoredEvent, only: Filter) -> bool:

@@ -170,6 +170,7 @@ class Reader:
             event_id,
             self._names.event_types[event_type],
             *rest,
+            ignorable=self._names.ignorable[event_type],
         )
 
     async def _patiently(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:

@@ -37,7 +37,8 @@ class NewEvent:
     """An event to append.
 
     Shape: `event_type` 1 to 100 characters; `payload` at most 1 MiB; `trace_parent` a W3C header or
-    empty; `actor` at most 200 characters.
+    empty; `actor` at most 200 characters. `ignorable` is asked of the first event of a type only: may a
+    reader that does not know the type pass over it?
     """
 
     event_type: str
@@ -48,6 +49,7 @@ class NewEvent:
     causation_id: UUID | None = None
     trace_parent: str = ""
     actor: str = ""
+    ignorable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,11 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event as the log holds it. `hash` chains it to the event before it; empty in the pulse lane."""
+    """An event as the log holds it.
+
+    Shape: `hash` chains it to the event before it, and is empty in the pulse lane; `ignorable` is a property
+    of its type: whoever does not know the type may pass over it.
+    """
 
     position: Position
     stream_id: UUID
@@ -105,6 +111,7 @@ class StoredEvent:
     actor: str
     recorded_at: datetime
     hash: bytes
+    ignorable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
