@@ -27,7 +27,9 @@ begin
     raise exception 'log seal % of lane % does not continue the last one', p_number, p_lane
       using errcode = 'integrity_constraint_violation';
   end if;
-  if p_log_id is distinct from (select log_id from log_identity) or p_sealed_at > clock_timestamp() then
+  if p_log_id is distinct from (select log_id from log_identity)
+    or p_sealed_at > greatest(clock_timestamp(), v_last.sealed_at)
+  then
     raise exception 'log seal % of lane % is of another log, or of another time', p_number, p_lane
       using errcode = 'integrity_constraint_violation';
   end if;
