@@ -6,6 +6,7 @@ Time comes from the clock it is given; nothing in it waits but `wait_for_news`.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from eventstore.types import NewEvent
+    from eventstore.types import AsOf, NewEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class MemoryEventStore:
         self._answers: dict[UUID, _Answered] = {}
         self._ignorable: dict[str, bool] = {}
         self._news = asyncio.Event()
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes the ledger has; see EventStore."""
+        return self._lanes
 
     async def append(self, *appends: StreamAppend) -> Appended:
         """Append to one stream, or to several atomically; see EventStore."""
@@ -85,18 +91,28 @@ class MemoryEventStore:
         self._announce()
 
     async def read_stream(
-        self, stream_id: UUID, *, from_version: int = 1, limit: int = 1_000, tenant: UUID | None = None
+        self,
+        stream_id: UUID,
+        *,
+        from_version: int = 1,
+        limit: int = 1_000,
+        tenant: UUID | None = None,
+        as_of: AsOf = None,
     ) -> Sequence[StoredEvent]:
         """Return a stream's events, oldest first; see EventStore."""
         events = self._streams.get(stream_id, [])[max(from_version - 1, 0) :][:limit]
-        return [event for event in events if tenant is None or event.tenant == tenant]
+        return [
+            event
+            for event in events
+            if (tenant is None or event.tenant == tenant) and _is_until(event, as_of)
+        ]
 
     async def read_all(self, after: Position, *, limit: int = 1_000, only: Filter = EVERYTHING) -> Page:
         """Return what follows a position in its lane; see EventStore."""
         log = self._logs[after.lane]
         wanted: list[StoredEvent] = []
         for event in log[after.number :]:
-            if _matches(event, only):
+            if only.wants(event):
                 wanted.append(event)
             if len(wanted) == limit:
                 return Page(wanted, event.position)
@@ -105,6 +121,10 @@ class MemoryEventStore:
     async def head(self, lane: int = LEDGER_LANE) -> Position:
         """Return the last position of a lane; number 0 when it is empty."""
         return Position(lane, len(self._logs[lane]))
+
+    async def position_at(self, instant: datetime, lane: int = LEDGER_LANE) -> Position:
+        """Return the last position recorded at an instant or before it; see EventStore."""
+        return Position(lane, bisect_right(self._logs[lane], instant, key=lambda event: event.recorded_at))
 
     async def wait_for_news(self, after: Position, timeout_seconds: float) -> None:
         """Return when something stands after a position, or after the timeout; see EventStore."""
@@ -179,9 +199,7 @@ def _keys(appends: Sequence[StreamAppend]) -> list[tuple[UUID, UUID]]:
     return [(each.stream_id, event.event_id) for each in appends for event in each.events]
 
 
-def _matches(event: StoredEvent, only: Filter) -> bool:
-    return (
-        (not only.categories or event.category in only.categories)
-        and (not only.event_types or event.event_type in only.event_types)
-        and (only.tenant is None or event.tenant == only.tenant)
-    )
+def _is_until(event: StoredEvent, as_of: AsOf) -> bool:
+    if isinstance(as_of, Position):
+        return event.position.lane == as_of.lane and event.position.number <= as_of.number
+    return as_of is None or event.recorded_at <= as_of

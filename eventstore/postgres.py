@@ -16,9 +16,10 @@ from eventstore.wake_up import Announcer, Listener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
+    from datetime import datetime
     from uuid import UUID
 
-    from eventstore.types import Appended, NewEvent, StoredEvent, StreamAppend
+    from eventstore.types import Appended, AsOf, NewEvent, StoredEvent, StreamAppend
 
 QUEUE_MAX = 10_000
 PATIENCE_SECONDS = 10.0
@@ -62,6 +63,11 @@ class PostgresEventStore:
         finally:
             await store._close()
 
+    @property
+    def lanes(self) -> int:
+        """How many lanes the ledger has; see EventStore."""
+        return self._lanes
+
     async def append(self, *appends: StreamAppend) -> Appended:
         """Append to one stream, or to several atomically; see EventStore."""
         lane = check_append(appends, self._lanes)
@@ -76,10 +82,16 @@ class PostgresEventStore:
         await self._pulses.submit(pulse, frozenset([event.event_id]), size_bytes([event]))
 
     async def read_stream(
-        self, stream_id: UUID, *, from_version: int = 1, limit: int = 1_000, tenant: UUID | None = None
+        self,
+        stream_id: UUID,
+        *,
+        from_version: int = 1,
+        limit: int = 1_000,
+        tenant: UUID | None = None,
+        as_of: AsOf = None,
     ) -> Sequence[StoredEvent]:
         """Return a stream's events, oldest first; see EventStore."""
-        return await self._reader.stream(stream_id, from_version, limit, tenant)
+        return await self._reader.stream(stream_id, from_version, limit, tenant, as_of)
 
     async def read_all(self, after: Position, *, limit: int = 1_000, only: Filter = EVERYTHING) -> Page:
         """Return what follows a position in its lane; see EventStore."""
@@ -89,9 +101,17 @@ class PostgresEventStore:
         """Return the last position of a lane; number 0 when it is empty."""
         return await self._reader.head(lane)
 
+    async def position_at(self, instant: datetime, lane: int = LEDGER_LANE) -> Position:
+        """Return the last position recorded at an instant or before it; see EventStore."""
+        return await self._reader.position_at(instant, lane)
+
     async def wait_for_news(self, after: Position, timeout_seconds: float) -> None:
         """Return when there may be something after a position, or after the timeout; see EventStore."""
         await self._listener.wait(after, timeout_seconds)
+
+    def hear(self, position: Position) -> None:
+        """Take note that somebody appended up to a position: whoever waits for news here is woken at once."""
+        self._listener.hear(position)
 
     def _coalescer(self, lane: int) -> Coalescer[Sequence[StreamAppend], Appended]:
         if lane not in self._ledger:

@@ -12,12 +12,14 @@ from eventstore.types import PULSE_LANE, Filter, Page, Position, StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from datetime import datetime
     from typing import LiteralString, TypeAlias
     from uuid import UUID
 
     from psycopg import AsyncConnection
 
     from eventstore.names import Names
+    from eventstore.types import AsOf
 
     Row: TypeAlias = tuple[Any, ...]
 
@@ -47,8 +49,11 @@ _STREAM: LiteralString = (
     " from es.event where stream_id = %(stream_id)s"
     " and version >= %(from_version)s"
     " and position >= (select first_position from es.stream_head where stream_id = %(stream_id)s)"
-    " order by version limit %(limit)s"
 )
+_UNTIL_POSITION: LiteralString = " and lane = %(lane)s and position <= %(number)s"
+_UNTIL_INSTANT: LiteralString = " and recorded_at <= %(instant)s"
+_BY_VERSION: LiteralString = " order by version limit %(limit)s"
+_POSITION_AT: LiteralString = "select es.position_at_v1(%(lane)s::smallint, %(instant)s::timestamptz)"
 _HEAD: LiteralString = (
     "select position from es.event where lane = %(lane)s"
     " and position >= (select floor from es.lane where lane = %(lane)s) order by position desc limit 1"
@@ -87,21 +92,29 @@ class Reader:
         return await self._patiently(lambda connection: _head(connection, lane))
 
     async def stream(
-        self, stream_id: UUID, from_version: int, limit: int, tenant: UUID | None
+        self, stream_id: UUID, from_version: int, limit: int, tenant: UUID | None, as_of: AsOf
     ) -> Sequence[StoredEvent]:
-        """Return a stream's events; with `tenant` the database withholds what is another's."""
-        wanted = {"stream_id": stream_id, "from_version": from_version, "limit": limit}
+        """Return a stream's events; see EventStore.read_stream."""
+        until, moment = _until(as_of)
+        query = _STREAM + until + _BY_VERSION
+        wanted = {"stream_id": stream_id, "from_version": from_version, "limit": limit, **moment}
 
         async def _read(connection: AsyncConnection) -> Sequence[StoredEvent]:
             if tenant is None:
-                rows = await _rows(connection, _STREAM, wanted)
+                rows = await _rows(connection, query, wanted)
             else:
                 async with connection.pipeline(), connection.transaction():
                     await connection.execute(_AS_TENANT, [TENANT_ROLE, str(tenant)])
-                    rows = await _rows(connection, _STREAM, wanted)
+                    rows = await _rows(connection, query, wanted)
             return await self._events(connection, rows)
 
         return await self._patiently(_read)
+
+    async def position_at(self, instant: datetime, lane: int) -> Position:
+        """Return the last position recorded at an instant or before it; see EventStore.position_at."""
+        wanted = {"lane": lane, "instant": instant}
+        rows = await self._patiently(lambda connection: _rows(connection, _POSITION_AT, wanted))
+        return Position(lane, rows[0][0])
 
     async def page(self, after: Position, limit: int, only: Filter) -> Page:
         """Return what follows `after`; see EventStore.read_all."""
@@ -151,6 +164,8 @@ class Reader:
             "categories": [categories[name] for name in only.categories if name in categories],
             "event_types": [event_types[name] for name in only.event_types if name in event_types],
             "tenant": only.tenant,
+            "partition_count": only.partitions.count if only.partitions else 1,
+            "partitions": sorted(only.partitions.chosen) if only.partitions else [],
         }
 
     async def _events(self, connection: AsyncConnection, rows: Sequence[Row]) -> Sequence[StoredEvent]:
@@ -196,6 +211,14 @@ async def _rows(
     return await cursor.fetchall()
 
 
+def _until(as_of: AsOf) -> tuple[LiteralString, Mapping[str, Any]]:
+    if as_of is None:
+        return "", {}
+    if isinstance(as_of, Position):
+        return _UNTIL_POSITION, {"lane": as_of.lane, "number": as_of.number}
+    return _UNTIL_INSTANT, {"instant": as_of}
+
+
 def _condition(only: Filter) -> LiteralString:
     condition: LiteralString = ""
     if only.categories:
@@ -204,4 +227,8 @@ def _condition(only: Filter) -> LiteralString:
         condition += " and event_type = any(%(event_types)s::smallint[])"
     if only.tenant:
         condition += " and tenant = %(tenant)s"
+    if only.partitions:
+        condition += (
+            " and es.partition_of_v1(stream_id, %(partition_count)s::int) = any(%(partitions)s::int[])"
+        )
     return condition

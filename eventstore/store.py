@@ -12,15 +12,21 @@ from eventstore.types import LEDGER_LANE, Filter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
 
-    from eventstore.types import Appended, NewEvent, Page, Position, StoredEvent, StreamAppend
+    from eventstore.types import Appended, AsOf, NewEvent, Page, Position, StoredEvent, StreamAppend
 
 EVERYTHING = Filter()
 
 
 class EventStore(Protocol):
     """Append, read and follow."""
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes the ledger has: 0 to `lanes` - 1, each with its own positions and its own chain."""
+        ...
 
     async def append(self, *appends: StreamAppend) -> Appended:
         """Append to one stream, or to several atomically.
@@ -39,11 +45,26 @@ class EventStore(Protocol):
         ...
 
     async def read_stream(
-        self, stream_id: UUID, *, from_version: int = 1, limit: int = 1_000, tenant: UUID | None = None
+        self,
+        stream_id: UUID,
+        *,
+        from_version: int = 1,
+        limit: int = 1_000,
+        tenant: UUID | None = None,
+        as_of: AsOf = None,
     ) -> Sequence[StoredEvent]:
         """Return the stream's events from `from_version` on, oldest first; none when there is no stream.
 
-        With `tenant` the database itself withholds what is another's.
+        With `tenant` the database itself withholds what is another's. With `as_of` it is read as it was
+        then; a position says nothing about streams of other lanes, and shows nothing of them.
+        Errors: StoreUnavailable.
+        """
+        ...
+
+    async def position_at(self, instant: datetime, lane: int = LEDGER_LANE) -> Position:
+        """Return the last position of a lane that was recorded at an instant or before it.
+
+        Shape: 0 when there is none, or one less than the first that is still there; costs log n.
         Errors: StoreUnavailable.
         """
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from uuid_utils.compat import uuid7
 
@@ -30,6 +30,11 @@ PULSE_LANE: Final = -1
 def new_event_id() -> UUID:
     """Return a fresh UUIDv7: unique, and near its neighbours in every index."""
     return uuid7()
+
+
+def partition_of(stream_id: UUID, count: int) -> int:
+    """Return the partition of `count` that a stream falls to; the same as es.partition_of_v1."""
+    return (stream_id.int & 0xFFFF) % count
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,10 @@ class Position:
     number: int
 
 
+#: A moment in the log: a position, an instant of the store's clock, or None for now.
+AsOf: TypeAlias = "Position | datetime | None"
+
+
 @dataclass(frozen=True, slots=True)
 class Appended:
     """Where an append went.
@@ -115,12 +124,37 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Partitions:
+    """Some of the `count` partitions that streams fall to, by the last two bytes of their ids.
+
+    Shape: `count` 1 to 1,024; `chosen` from 0 to `count` - 1.
+    """
+
+    count: int
+    chosen: frozenset[int]
+
+    def have(self, stream_id: UUID) -> bool:
+        """Return whether a stream falls to one of those chosen."""
+        return partition_of(stream_id, self.count) in self.chosen
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which events a reader wants; empty means all of them."""
 
     categories: frozenset[str] = frozenset()
     event_types: frozenset[str] = frozenset()
     tenant: UUID | None = None
+    partitions: Partitions | None = None
+
+    def wants(self, event: StoredEvent) -> bool:
+        """Return whether an event is one of those wanted."""
+        return (
+            (not self.categories or event.category in self.categories)
+            and (not self.event_types or event.event_type in self.event_types)
+            and (self.tenant is None or event.tenant == self.tenant)
+            and (self.partitions is None or self.partitions.have(event.stream_id))
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from eventstore.types import LEDGER_LANE, Filter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from eventstore.store import EventStore
-    from eventstore.types import Appended, NewEvent, Page, Position, StoredEvent, StreamAppend
+    from eventstore.types import Appended, AsOf, NewEvent, Page, Position, StoredEvent, StreamAppend
 
 
 @dataclass(slots=True)
@@ -26,6 +27,11 @@ class BreakingStore:
     #: True: the append at which it breaks has happened all the same.
     after: bool
     _appends: int = 0
+
+    @property
+    def lanes(self) -> int:
+        """Say how many lanes there are."""
+        return self.inner.lanes
 
     async def append(self, *appends: StreamAppend) -> Appended:
         """Append, until it breaks."""
@@ -41,10 +47,22 @@ class BreakingStore:
         await self.inner.append_pulse(stream_id, category, tenant, event)
 
     async def read_stream(
-        self, stream_id: UUID, *, from_version: int = 1, limit: int = 1_000, tenant: UUID | None = None
+        self,
+        stream_id: UUID,
+        *,
+        from_version: int = 1,
+        limit: int = 1_000,
+        tenant: UUID | None = None,
+        as_of: AsOf = None,
     ) -> Sequence[StoredEvent]:
         """Read a stream."""
-        return await self.inner.read_stream(stream_id, from_version=from_version, limit=limit, tenant=tenant)
+        return await self.inner.read_stream(
+            stream_id, from_version=from_version, limit=limit, tenant=tenant, as_of=as_of
+        )
+
+    async def position_at(self, instant: datetime, lane: int = LEDGER_LANE) -> Position:
+        """Find the position of an instant."""
+        return await self.inner.position_at(instant, lane)
 
     async def read_all(self, after: Position, *, limit: int = 1_000, only: Filter = EVERYTHING) -> Page:
         """Read a lane."""
