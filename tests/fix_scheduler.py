@@ -179,7 +179,7 @@ class Stage:
 
     async def cancel(self, job_id: str) -> None:
         """Ask for a cancel, as intake does."""
-        asked = job_events_pb2.JobCancelRequested(job_id=job_id, reason="changed my mind")
+        asked = job_events_pb2.JobCancelRequested(job_id=job_id)
         await self.ledger.append(job_stream(job_id, self.customer_id), [asked], ANY_VERSION)
         await self.caught_up()
 

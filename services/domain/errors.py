@@ -235,3 +235,9 @@ class EventUndecodable(DomainError):
     """A stored event does not decode; an operator has to look."""
 
     reason = "EVENT_UNDECODABLE"
+
+
+class EventUnknown(DomainError):
+    """A newer release stored an event that this one does not know; ask when this one is upgraded."""
+
+    reason = "EVENT_UNKNOWN"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from directorybolt.event.v1.profile_events_pb2 import Sealed
     from google.protobuf.message import Message
 
     from services.domain.kinds import JobState, Package, Priority, State
@@ -143,11 +144,11 @@ def plan(state: Job, submissions: Sequence[facts.PlannedSubmission]) -> Sequence
     return [facts.JobPlanned(job_id=state.job_id, submissions=submissions)]
 
 
-def request_cancel(state: Job, reason: str) -> Sequence[Message] | None:
-    """Ask for a cancel; None when one is under way or the job is finished."""
+def request_cancel(state: Job, details: Sealed | None) -> Sequence[Message] | None:
+    """Ask for a cancel, with the words of whoever asks; None when one is under way or the job is finished."""
     if state.finished or state.state == job_pb2.JOB_STATE_CANCELLING:
         return None
-    return [facts.JobCancelRequested(job_id=state.job_id, reason=reason)]
+    return [facts.JobCancelRequested(job_id=state.job_id, details=details)]
 
 
 def finish(state: Job, submissions: Iterable[State]) -> Sequence[Message] | None:

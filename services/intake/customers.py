@@ -100,7 +100,7 @@ class Customers:
     async def find(self, customer_id: UUID) -> Terms | None:
         """Return what a customer bought; None when there is no such customer."""
         for stored in await self._ledger.store.read_stream(customer_id, limit=1, tenant=customer_id):
-            fact = events.decode(stored.event_type, stored.payload)
+            fact = events.read(stored)
             if isinstance(fact, profile_events_pb2.CustomerCreated):
                 return Terms(customer_id, fact.package, stored.recorded_at, fact.details)
         return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.intake.accept_job import JobDesk
 from services.intake.api_keys import ApiKeys
+from services.intake.cancel import cancel_job
 from services.intake.customers import Customers
 from services.intake.directories import Directories
 from services.intake.evidence_details import SubmissionPresenter
@@ -22,10 +24,11 @@ from services.projections.jobs import JobReader
 from services.projections.submissions import SubmissionReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from eventstore.vault import Vault
     from services.intake.freshness import Covering
+    from services.intake.names import Owned
     from services.projections.reading import Reads
     from services.runtime.clock import Clock
     from services.runtime.evidence import EvidenceStore
@@ -62,6 +65,7 @@ class Desk:
     lists: Lists
     watcher: JobWatcher
     proofs: Proofs
+    cancel: Callable[[Owned, str], Awaitable[None]]
 
 
 def set_up(needs: Needs) -> Desk:
@@ -89,4 +93,5 @@ def set_up(needs: Needs) -> Desk:
         lists=Lists(ledger, read, freshness, presenter, needs.sealer),
         watcher=JobWatcher(ledger, presenter, needs.sealer, needs.clock),
         proofs=Proofs(ledger, read.submissions, freshness, needs.evidence),
+        cancel=partial(cancel_job, ledger, needs.vault),
     )

@@ -109,7 +109,7 @@ class Directories:
     async def _find(self, directory_id: str) -> Entry:
         found = Entry(directory_pb2.Directory(), 0)
         for stored in await self._ledger.history(identity.directory_stream(directory_id)):
-            fact = events.decode(stored.event_type, stored.payload)
+            fact = events.read(stored)
             entry = fact.directory if isinstance(fact, system_events_pb2.DirectoryCatalogued) else found[0]
             found = Entry(entry, stored.version)
         return found

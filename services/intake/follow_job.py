@@ -66,7 +66,7 @@ class JobFollower:
 
     async def take(self, stored: StoredEvent) -> AsyncGenerator[Step]:
         """Yield what an event adds to the sequence; nothing when it is not this job's."""
-        message = events.decode(stored.event_type, stored.payload)
+        message = events.read(stored)
         stream_id = str(stored.stream_id)
         if stream_id == self._job_id:
             async for step in self._backlog(_named_by(message), stored):
@@ -91,7 +91,7 @@ class JobFollower:
     def _advance(self, stored: StoredEvent, entry: Position) -> Step:
         stream_id = str(stored.stream_id)
         before = self.submissions.get(stream_id) or submission.Submission()
-        message = events.decode(stored.event_type, stored.payload)
+        message = events.read(stored)
         after = submission.evolve(before, message, stored.version, stored.recorded_at)
         self.submissions[stream_id] = after
         if before.version:

@@ -144,7 +144,7 @@ class Profiles:
     async def _revisions(self, name: Owned) -> Sequence[Revision]:
         found: list[Revision] = []
         for stored in await self._ledger.history(name.id, name.customer_id):
-            fact = events.decode(stored.event_type, stored.payload)
+            fact = events.read(stored)
             if isinstance(fact, profile_events_pb2.ProfileCreated | profile_events_pb2.ProfileRevised):
                 found.append(Revision(stored.version, stored.event_id, fact.profile))
         return found

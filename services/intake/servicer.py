@@ -10,7 +10,6 @@ from directorybolt.intake.v1 import jobs_pb2 as m
 
 from services.domain.errors import JobNotFound, ProofNotFound, SubmissionNotFound
 from services.intake import access
-from services.intake.cancel import cancel_job
 from services.intake.names import Owned
 from services.intake.servicer_customers import CustomerMethods
 from services.runtime.server import Hosted
@@ -55,7 +54,7 @@ class IntakeServicer(CustomerMethods):
         """Cancel what has not been clicked yet."""
         del context
         name = access.owned(request.name, "jobs", JobNotFound)
-        await cancel_job(self._desk.ledger, name, request.reason)
+        await self._desk.cancel(name, request.reason)
         return m.CancelJobResponse(job=await self._desk.show.job(name))
 
     async def WatchJob(

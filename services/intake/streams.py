@@ -35,7 +35,7 @@ def folded(aggregate: Aggregate[S], history: Iterable[StoredEvent]) -> Covered[S
     """Return what a history comes to."""
     state, position = aggregate.empty(), None
     for stored in history:
-        message = events.decode(stored.event_type, stored.payload)
+        message = events.read(stored)
         state = aggregate.evolve(state, message, stored.version, stored.recorded_at)
         position = stored.position
     return Covered(state, position)

@@ -100,7 +100,7 @@ class AlertsProjection:
 
 def statement_for(stored: StoredEvent) -> Statement | None:
     """Return the statement that an event stands for, with its values; None when it changes nothing."""
-    fact = events.decode(stored.event_type, stored.payload)
+    fact = events.read(stored)
     at = {"alert_id": stored.stream_id, "at": stored.recorded_at}
     match fact:
         case facts.AlertRaised():

@@ -72,7 +72,7 @@ class CatalogueProjection:
 
 def values_of(stored: StoredEvent) -> Mapping[str, object] | None:
     """Return the row that an event makes; None when it is no entry."""
-    fact = events.decode(stored.event_type, stored.payload)
+    fact = events.read(stored)
     if not isinstance(fact, system_events_pb2.DirectoryCatalogued):
         return None
     return {

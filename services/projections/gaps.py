@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
 import structlog
 from directorybolt.event.v1 import pulse_events_pb2, system_events_pb2
 
+from eventstore.errors import UnknownEvent
 from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter
 from services.domain import events
 from services.domain.errors import EventUndecodable
@@ -129,7 +130,7 @@ class GapsProjection:
     def _statements(self, stored: StoredEvent) -> Sequence[Statement]:
         try:
             return list(statements_for(self._rules, stored))
-        except EventUndecodable as error:
+        except (EventUndecodable, UnknownEvent) as error:
             # Of a newer release, or damaged: no reason for the watchdog to go blind for all others.
             _log.error("gaps.event_skipped", event_id=str(stored.event_id), exc_info=error)
             return ()
@@ -156,7 +157,7 @@ def subject_of(stored: StoredEvent, fact: Message) -> str:
 
 def statements_for(rules: Sequence[GapRule], stored: StoredEvent) -> Iterator[Statement]:
     """Yield the statements that an event stands for, with their values."""
-    fact = events.decode(stored.event_type, stored.payload)
+    fact = events.read(stored)
     subject = subject_of(stored, fact)
     observed = Observed(stored.category, subject, fact, stored.version, stored.recorded_at)
     for change in observe(rules, observed):

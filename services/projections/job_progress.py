@@ -15,7 +15,7 @@ from directorybolt.event.v1 import job_events_pb2
 from psycopg.rows import class_row, dict_row
 
 from services.domain import job
-from services.domain.events import JOB, decode
+from services.domain.events import JOB, read
 from services.domain.submission import SETTLED
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def fold_jobs(rows: Mapping[UUID, JobRow], events: Iterable[StoredEvent]) -> Map
             continue
         before = changed.get(stored.stream_id) or rows.get(stored.stream_id)
         if stored.version == (before.version if before else 0) + 1:
-            event = decode(stored.event_type, stored.payload)
+            event = read(stored)
             changed[stored.stream_id] = _advance(before, event, stored)
     return changed
 
@@ -165,7 +165,7 @@ def links(steps: Iterable[Step], events: Iterable[StoredEvent]) -> Links:
             found.setdefault((UUID(job_id), step.stored.stream_id), False)
     for stored in events:
         if stored.event_type == "JobPlanned":
-            fact = cast("job_events_pb2.JobPlanned", decode(stored.event_type, stored.payload))
+            fact = cast("job_events_pb2.JobPlanned", read(stored))
             found.update({(stored.stream_id, UUID(each.submission_id)): True for each in fact.submissions})
     return found
 

@@ -94,7 +94,7 @@ def fold_jobs(rows: Mapping[UUID, JobRow], page: Iterable[StoredEvent]) -> Mappi
 
 def _advance(before: JobRow | None, stored: StoredEvent) -> JobRow:
     known = before or JobRow(Job(), 0, stored.position, stored.position)
-    message = events.decode(stored.event_type, stored.payload)
+    message = events.read(stored)
     after = job.evolve(known.state, message, stored.version, stored.recorded_at)
     # The row keeps the number only: a plan has up to 500 members, and a page up to 200 jobs.
     bare = replace(after, planned=(), directory_ids=(), final_counts=None)

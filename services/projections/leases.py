@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
 
 from psycopg.rows import class_row
 
-from services.domain.events import decode, type_of
+from services.domain.events import read, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -134,7 +134,7 @@ def _pulses(events: Iterable[StoredEvent]) -> Mapping[tuple[UUID, int], datetime
     pulses: dict[tuple[UUID, int], datetime] = {}
     for stored in events:
         if stored.event_type == "AttemptPulse":
-            pulse = cast("pulse_events_pb2.AttemptPulse", decode(stored.event_type, stored.payload))
+            pulse = cast("pulse_events_pb2.AttemptPulse", read(stored))
             pulses[stored.stream_id, pulse.claim_version] = stored.recorded_at
     return pulses
 

@@ -123,7 +123,7 @@ def fold_submissions(
         known = changed.get(stored.stream_id)
         before = known[0] if known else rows.get(stored.stream_id, Submission())
         if stored.version == before.version + 1:
-            message = events.decode(stored.event_type, stored.payload)
+            message = events.read(stored)
             after = submission.evolve(before, message, stored.version, stored.recorded_at)
             changed[stored.stream_id] = (after, stored.position)
     return changed
@@ -135,7 +135,7 @@ def links(page: Iterable[StoredEvent]) -> Iterator[Mapping[str, object]]:
     A plan counts too: it may name a submission that was settled long since, and is never joined.
     """
     for stored in page:
-        fact = events.decode(stored.event_type, stored.payload)
+        fact = events.read(stored)
         if stored.event_type in {"SubmissionRequested", "SubmissionJoined"}:
             job_id = UUID(getattr(fact, "job_id"))  # noqa: B009  # two messages have it
             yield {"job_id": job_id, "submission_id": stored.stream_id, "customer_id": stored.tenant}

@@ -14,7 +14,7 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from services.domain import submission
-from services.domain.events import SUBMISSION, decode, type_of
+from services.domain.events import SUBMISSION, read, type_of
 from services.domain.submission import Submission
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def fold_steps(rows: Mapping[UUID, WorkRow], events: Iterable[StoredEvent]) -> S
         before = current.get(stored.stream_id)
         if stored.version != (before.state.version if before else 0) + 1:
             continue
-        event = decode(stored.event_type, stored.payload)
+        event = read(stored)
         after = advance(before, event, stored)
         current[stored.stream_id] = after
         steps.append(Step(event, stored, before, after))

@@ -83,7 +83,7 @@ class WorkersProjection:
 
 def change_of(stored: StoredEvent) -> tuple[LiteralString, Mapping[str, object]] | None:
     """Return the statement that an event stands for, with its values; None when it changes nothing."""
-    fact = events.decode(stored.event_type, stored.payload)
+    fact = events.read(stored)
     match fact:
         case system_events_pb2.WorkerStarted():
             return _STARTED, {

@@ -77,6 +77,7 @@ CODES: Final[Mapping[type[domain.DomainError], grpc.StatusCode]] = {
     domain.Draining: _C.UNAVAILABLE,
     domain.ReadModelBehind: _C.UNAVAILABLE,
     domain.EventUndecodable: _C.DATA_LOSS,
+    domain.EventUnknown: _C.FAILED_PRECONDITION,
     DeadlinePassed: _C.DEADLINE_EXCEEDED,
     MethodNotFound: _C.UNIMPLEMENTED,
     InternalFault: _C.INTERNAL,
@@ -92,6 +93,7 @@ STORE_ERRORS: Final[Mapping[type[store.EventStoreError], type[domain.DomainError
     store.StoreUnavailable: domain.StoreDown,
     store.LeaseLost: domain.LeaseLost,
     store.KeyDestroyed: domain.CustomerErased,
+    store.UnknownEvent: domain.EventUnknown,
 }
 
 _BY_REASON: Final[Mapping[str, type[domain.DomainError]]] = {each.reason: each for each in CODES}

@@ -100,8 +100,11 @@ class Ledger:
 
     def new_event(self, message: Message, why: Why = NO_REASON, event_id: UUID | None = None) -> NewEvent:
         """Return a message ready to append, with the current trace."""
+        event_type = events.type_of(message)
         return NewEvent(
-            event_type=events.type_of(message),
+            event_type=event_type,
+            schema_version=events.KNOWN.newest(event_type),
+            ignorable=event_type in events.IGNORABLE,
             payload=message.SerializeToString(deterministic=True),
             event_id=event_id or new_event_id(),
             correlation_id=why.correlation_id,
@@ -208,7 +211,7 @@ class Ledger:
 
 def _fold(aggregate: Aggregate[S], state: S, history: Iterable[StoredEvent]) -> S:
     for stored in history:
-        message = events.decode(stored.event_type, stored.payload)
+        message = events.read(stored)
         state = aggregate.evolve(state, message, stored.version, stored.recorded_at)
     return state
 

@@ -34,7 +34,7 @@ class Lookup:
         """
         history = await self._ledger.history(identity.directory_stream(directory_id))
         for stored in reversed(history):
-            fact = events.decode(stored.event_type, stored.payload)
+            fact = events.read(stored)
             if isinstance(fact, system_events_pb2.DirectoryCatalogued):
                 return fact.directory
         raise DirectoryNotFound(directory=directory_id)
@@ -48,7 +48,7 @@ class Lookup:
         found = await self._ledger.store.read_stream(profile_id, from_version=state.profile_version, limit=1)
         if not found:
             raise ProfileNotFound(profile=state.profile_id)
-        fact = cast("profile_events_pb2.ProfileRevised", events.decode(found[0].event_type, found[0].payload))
+        fact = cast("profile_events_pb2.ProfileRevised", events.read(found[0]))
         sealed = fact.profile
         plaintext = await self._vault.open(
             UUID(sealed.key_id), UUID(state.customer_id), profile_id.bytes, sealed.ciphertext

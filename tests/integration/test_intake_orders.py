@@ -13,6 +13,8 @@ from directorybolt.event.v1 import job_events_pb2, submission_events_pb2
 from directorybolt.intake.v1 import jobs_pb2 as m
 from directorybolt.job.v1 import job_pb2
 
+from services.domain import events
+from services.intake.sealing import unseal
 from services.intake.show_job import FOLDED_SUBMISSIONS_MAX
 from tests.fix_intake import a_profile, intake, postgres_cluster, services_template
 
@@ -188,7 +190,11 @@ async def test_a_cancel_is_asked_for_once_and_never_after_the_end(intake: Intake
     job_id = UUID(job.name.rpartition("/")[2])
     stored = await intake.store.read_stream(job_id)
     assert [each.event_type for each in stored] == ["JobAccepted", "JobCancelRequested"]
-    assert job_events_pb2.JobCancelRequested.FromString(stored[1].payload).reason == "changed our minds"
+    asked = events.read(stored[1])
+    assert isinstance(asked, job_events_pb2.JobCancelRequested)
+    details = await unseal(intake.vault, tenant.id, job_id, asked.details, job_events_pb2.CancelDetails)
+    assert details.reason == "changed our minds"
+    assert b"changed our minds" not in stored[1].payload
     await intake.append_to_job(tenant, job_id, job_events_pb2.JobCancelled(job_id=str(job_id)))
     refused = await tenant.refusal("CancelJob", request)
     assert (refused.code, refused.reason) == (CODE.FAILED_PRECONDITION, "JOB_FINISHED")

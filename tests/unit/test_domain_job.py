@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from directorybolt.event.v1 import job_events_pb2 as facts
+from directorybolt.event.v1.profile_events_pb2 import Sealed
 from directorybolt.job.v1 import job_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,9 +54,9 @@ def planning(count: int) -> Decision:
     return lambda state: job.plan(state, planned(count))
 
 
-def cancelling_because(reason: str) -> Decision:
-    """Return the wish to cancel."""
-    return lambda state: job.request_cancel(state, reason)
+def cancelling_because(ciphertext: bytes) -> Decision:
+    """Return the wish to cancel, with words that only the customer's key opens."""
+    return lambda state: job.request_cancel(state, Sealed(ciphertext=ciphertext))
 
 
 def finishing_with(states: list[State]) -> Decision:
@@ -70,7 +71,7 @@ def finishing_as_planned(states: list[State]) -> Decision:
 
 DECISIONS: st.SearchStrategy[Decision] = st.one_of(
     st.integers(0, 5).map(planning),
-    st.text(max_size=20).map(cancelling_because),
+    st.binary(max_size=20).map(cancelling_because),
     st.lists(st.sampled_from(STATES), max_size=6).map(finishing_with),
     st.lists(st.sampled_from(SETTLED_STATES), max_size=6).map(finishing_as_planned),
 )
@@ -118,12 +119,12 @@ def test_a_job_finishes_when_every_planned_submission_is_settled():
 
 def test_a_job_that_is_being_cancelled_ends_cancelled():
     running = after(accepted(), job.plan(accepted(), planned(1)))
-    cancelling = after(running, job.request_cancel(running, "changed our mind"))
+    cancelling = after(running, job.request_cancel(running, None))
     assert cancelling.state == job_pb2.JOB_STATE_CANCELLING
-    assert job.request_cancel(cancelling, "again") is None
+    assert job.request_cancel(cancelling, None) is None
     ended = after(cancelling, job.finish(cancelling, [job_pb2.SUBMISSION_STATE_CANCELLED]))
     assert ended.state == job_pb2.JOB_STATE_CANCELLED
-    assert job.request_cancel(ended, "too late") is None
+    assert job.request_cancel(ended, None) is None
 
 
 @pytest.mark.parametrize("state", [job.Job(), job.Job(version=1, planned=tuple(planned(1)))])

@@ -88,6 +88,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No such dead letter."""
     ERROR_REASON_READ_MODEL_BEHIND: _ErrorReason.ValueType  # 32
     """A read model has not caught up with `min_position` within the deadline."""
+    ERROR_REASON_EVENT_UNKNOWN: _ErrorReason.ValueType  # 33
+    """A stored event is of a newer release than the one that answers."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed; the name without its prefix is `ErrorInfo.reason`."""
@@ -158,4 +160,6 @@ ERROR_REASON_DEAD_LETTER_NOT_FOUND: ErrorReason.ValueType  # 31
 """No such dead letter."""
 ERROR_REASON_READ_MODEL_BEHIND: ErrorReason.ValueType  # 32
 """A read model has not caught up with `min_position` within the deadline."""
+ERROR_REASON_EVENT_UNKNOWN: ErrorReason.ValueType  # 33
+"""A stored event is of a newer release than the one that answers."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -22,26 +22,31 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from directorybolt.event.v1 import profile_events_pb2 as directorybolt_dot_event_dot_v1_dot_profile__events__pb2
 from directorybolt.job.v1 import job_pb2 as directorybolt_dot_job_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'directorybolt/event/v1/job_events.proto\x12\x16\x64irectorybolt.event.v1\x1a\x1e\x64irectorybolt/job/v1/job.proto\"\xff\x01\n\x0bJobAccepted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x12\n\nprofile_id\x18\x03 \x01(\t\x12\x17\n\x0fprofile_version\x18\x04 \x01(\x05\x12\x15\n\rdirectory_ids\x18\x05 \x03(\t\x12.\n\x07package\x18\x06 \x01(\x0e\x32\x1d.directorybolt.job.v1.Package\x12\x30\n\x08priority\x18\x07 \x01(\x0e\x32\x1e.directorybolt.job.v1.Priority\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x11\n\tbody_hash\x18\t \x01(\x0c\"d\n\x11PlannedSubmission\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64irectory_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x05\x12\x0e\n\x06joined\x18\x04 \x01(\x08\"\\\n\nJobPlanned\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12>\n\x0bsubmissions\x18\x02 \x03(\x0b\x32).directorybolt.event.v1.PlannedSubmission\"4\n\x12JobCancelRequested\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"V\n\x0cJobCompleted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x36\n\x06\x63ounts\x18\x02 \x01(\x0b\x32&.directorybolt.job.v1.SubmissionCounts\"V\n\x0cJobCancelled\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x36\n\x06\x63ounts\x18\x02 \x01(\x0b\x32&.directorybolt.job.v1.SubmissionCountsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'directorybolt/event/v1/job_events.proto\x12\x16\x64irectorybolt.event.v1\x1a+directorybolt/event/v1/profile_events.proto\x1a\x1e\x64irectorybolt/job/v1/job.proto\"\xff\x01\n\x0bJobAccepted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x12\n\nprofile_id\x18\x03 \x01(\t\x12\x17\n\x0fprofile_version\x18\x04 \x01(\x05\x12\x15\n\rdirectory_ids\x18\x05 \x03(\t\x12.\n\x07package\x18\x06 \x01(\x0e\x32\x1d.directorybolt.job.v1.Package\x12\x30\n\x08priority\x18\x07 \x01(\x0e\x32\x1e.directorybolt.job.v1.Priority\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x11\n\tbody_hash\x18\t \x01(\x0c\"d\n\x11PlannedSubmission\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64irectory_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x05\x12\x0e\n\x06joined\x18\x04 \x01(\x08\"\\\n\nJobPlanned\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12>\n\x0bsubmissions\x18\x02 \x03(\x0b\x32).directorybolt.event.v1.PlannedSubmission\"i\n\x12JobCancelRequested\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\x06reason\x18\x02 \x01(\tB\x02\x18\x01\x12/\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"\x1f\n\rCancelDetails\x12\x0e\n\x06reason\x18\x01 \x01(\t\"V\n\x0cJobCompleted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x36\n\x06\x63ounts\x18\x02 \x01(\x0b\x32&.directorybolt.job.v1.SubmissionCounts\"V\n\x0cJobCancelled\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x36\n\x06\x63ounts\x18\x02 \x01(\x0b\x32&.directorybolt.job.v1.SubmissionCountsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'directorybolt.event.v1.job_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBACCEPTED']._serialized_start=100
-  _globals['_JOBACCEPTED']._serialized_end=355
-  _globals['_PLANNEDSUBMISSION']._serialized_start=357
-  _globals['_PLANNEDSUBMISSION']._serialized_end=457
-  _globals['_JOBPLANNED']._serialized_start=459
-  _globals['_JOBPLANNED']._serialized_end=551
-  _globals['_JOBCANCELREQUESTED']._serialized_start=553
-  _globals['_JOBCANCELREQUESTED']._serialized_end=605
-  _globals['_JOBCOMPLETED']._serialized_start=607
-  _globals['_JOBCOMPLETED']._serialized_end=693
-  _globals['_JOBCANCELLED']._serialized_start=695
-  _globals['_JOBCANCELLED']._serialized_end=781
+  _globals['_JOBCANCELREQUESTED'].fields_by_name['reason']._loaded_options = None
+  _globals['_JOBCANCELREQUESTED'].fields_by_name['reason']._serialized_options = b'\030\001'
+  _globals['_JOBACCEPTED']._serialized_start=145
+  _globals['_JOBACCEPTED']._serialized_end=400
+  _globals['_PLANNEDSUBMISSION']._serialized_start=402
+  _globals['_PLANNEDSUBMISSION']._serialized_end=502
+  _globals['_JOBPLANNED']._serialized_start=504
+  _globals['_JOBPLANNED']._serialized_end=596
+  _globals['_JOBCANCELREQUESTED']._serialized_start=598
+  _globals['_JOBCANCELREQUESTED']._serialized_end=703
+  _globals['_CANCELDETAILS']._serialized_start=705
+  _globals['_CANCELDETAILS']._serialized_end=736
+  _globals['_JOBCOMPLETED']._serialized_start=738
+  _globals['_JOBCOMPLETED']._serialized_end=824
+  _globals['_JOBCANCELLED']._serialized_start=826
+  _globals['_JOBCANCELLED']._serialized_end=912
 # @@protoc_insertion_point(module_scope)

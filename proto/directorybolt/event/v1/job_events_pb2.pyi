@@ -4,6 +4,7 @@ isort:skip_file
 Facts in the life of a job."""
 
 from collections import abc as _abc
+from directorybolt.event.v1 import profile_events_pb2 as _profile_events_pb2
 from directorybolt.job.v1 import job_pb2 as _job_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -16,6 +17,11 @@ if sys.version_info >= (3, 11):
     from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -139,29 +145,65 @@ Global___JobPlanned: _TypeAlias = JobPlanned  # noqa: Y015
 
 @_typing.final
 class JobCancelRequested(_message.Message):
-    """Somebody asked to cancel."""
+    """Somebody asked to cancel. Schema version 2: the words are sealed, for people write names into them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
-    reason: _builtins.str
-    """Words of the one who asked, at most 500 characters."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def reason(self) -> _builtins.str:
+        """The words in clear, as schema version 1 had them. Never read, never written."""
+
+    @reason.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def reason(self, value: _builtins.str) -> None:
+        """The words in clear, as schema version 1 had them. Never read, never written."""
+
+    @_builtins.property
+    def details(self) -> _profile_events_pb2.Sealed:
+        """Sealed `CancelDetails`; absent when nothing was said."""
+
     def __init__(
         self,
         *,
         job_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        details: _profile_events_pb2.Sealed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["details", b"details"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "job_id", b"job_id", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___JobCancelRequested: _TypeAlias = JobCancelRequested  # noqa: Y015
+
+@_typing.final
+class CancelDetails(_message.Message):
+    """What a sealed cancel request holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Words of the one who asked, at most 500 characters."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelDetails: _TypeAlias = CancelDetails  # noqa: Y015
 
 @_typing.final
 class JobCompleted(_message.Message):

@@ -25,13 +25,15 @@ _sym_db = _symbol_database.Default()
 from directorybolt.job.v1 import job_pb2 as directorybolt_dot_job_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+directorybolt/event/v1/profile_events.proto\x12\x16\x64irectorybolt.event.v1\x1a\x1e\x64irectorybolt/job/v1/job.proto\",\n\x06Sealed\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\"\x87\x01\n\x0f\x43ustomerCreated\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12.\n\x07package\x18\x02 \x01(\x0e\x32\x1d.directorybolt.job.v1.Package\x12/\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"6\n\x0f\x43ustomerDetails\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\"j\n\x0eProfileCreated\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12/\n\x07profile\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"j\n\x0eProfileRevised\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12/\n\x07profile\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+directorybolt/event/v1/profile_events.proto\x12\x16\x64irectorybolt.event.v1\x1a\x1e\x64irectorybolt/job/v1/job.proto\",\n\x06Sealed\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\"\x87\x01\n\x0f\x43ustomerCreated\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12.\n\x07package\x18\x02 \x01(\x0e\x32\x1d.directorybolt.job.v1.Package\x12/\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"6\n\x0f\x43ustomerDetails\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\"j\n\x0eProfileCreated\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12/\n\x07profile\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"j\n\x0eProfileRevised\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12/\n\x07profile\x18\x03 \x01(\x0b\x32\x1e.directorybolt.event.v1.Sealed\"q\n\x0e\x43ustomerErased\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x35\n\x06ground\x18\x02 \x01(\x0e\x32%.directorybolt.event.v1.ErasureGround\x12\x13\n\x0b\x63\x61se_number\x18\x03 \x01(\t*\xd4\x01\n\rErasureGround\x12\x1e\n\x1a\x45RASURE_GROUND_UNSPECIFIED\x10\x00\x12#\n\x1f\x45RASURE_GROUND_NO_LONGER_NEEDED\x10\x01\x12$\n ERASURE_GROUND_CONSENT_WITHDRAWN\x10\x02\x12\x1c\n\x18\x45RASURE_GROUND_OBJECTION\x10\x03\x12\x1b\n\x17\x45RASURE_GROUND_UNLAWFUL\x10\x04\x12\x1d\n\x19\x45RASURE_GROUND_LEGAL_DUTY\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'directorybolt.event.v1.profile_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ERASUREGROUND']._serialized_start=675
+  _globals['_ERASUREGROUND']._serialized_end=887
   _globals['_SEALED']._serialized_start=103
   _globals['_SEALED']._serialized_end=147
   _globals['_CUSTOMERCREATED']._serialized_start=150
@@ -42,4 +44,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROFILECREATED']._serialized_end=449
   _globals['_PROFILEREVISED']._serialized_start=451
   _globals['_PROFILEREVISED']._serialized_end=557
+  _globals['_CUSTOMERERASED']._serialized_start=559
+  _globals['_CUSTOMERERASED']._serialized_end=672
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ Facts about customers and their profiles. The only events with personal data, an
 from directorybolt.job.v1 import job_pb2 as _job_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -16,6 +17,42 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ErasureGround:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ErasureGroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErasureGround.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ERASURE_GROUND_UNSPECIFIED: _ErasureGround.ValueType  # 0
+    """Never stored."""
+    ERASURE_GROUND_NO_LONGER_NEEDED: _ErasureGround.ValueType  # 1
+    """The data are no longer needed for what they were collected for."""
+    ERASURE_GROUND_CONSENT_WITHDRAWN: _ErasureGround.ValueType  # 2
+    """Consent was withdrawn."""
+    ERASURE_GROUND_OBJECTION: _ErasureGround.ValueType  # 3
+    """The person objects to the processing."""
+    ERASURE_GROUND_UNLAWFUL: _ErasureGround.ValueType  # 4
+    """The data were processed unlawfully."""
+    ERASURE_GROUND_LEGAL_DUTY: _ErasureGround.ValueType  # 5
+    """A law demands it."""
+
+class ErasureGround(_ErasureGround, metaclass=_ErasureGroundEnumTypeWrapper):
+    """On which ground a person is erased: those of Article 17 (1) GDPR. No free words: they would outlive the person."""
+
+ERASURE_GROUND_UNSPECIFIED: ErasureGround.ValueType  # 0
+"""Never stored."""
+ERASURE_GROUND_NO_LONGER_NEEDED: ErasureGround.ValueType  # 1
+"""The data are no longer needed for what they were collected for."""
+ERASURE_GROUND_CONSENT_WITHDRAWN: ErasureGround.ValueType  # 2
+"""Consent was withdrawn."""
+ERASURE_GROUND_OBJECTION: ErasureGround.ValueType  # 3
+"""The person objects to the processing."""
+ERASURE_GROUND_UNLAWFUL: ErasureGround.ValueType  # 4
+"""The data were processed unlawfully."""
+ERASURE_GROUND_LEGAL_DUTY: ErasureGround.ValueType  # 5
+"""A law demands it."""
+Global___ErasureGround: _TypeAlias = ErasureGround  # noqa: Y015
 
 @_typing.final
 class Sealed(_message.Message):
@@ -164,3 +201,35 @@ class ProfileRevised(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProfileRevised: _TypeAlias = ProfileRevised  # noqa: Y015
+
+@_typing.final
+class CustomerErased(_message.Message):
+    """A customer was erased; last event of the customer's stream. Recorded first, then the key is destroyed: whoever
+    is named here and still has a key loses it, also when an old backup of the vault was restored.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    CASE_NUMBER_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    ground: Global___ErasureGround.ValueType
+    """On which ground."""
+    case_number: _builtins.str
+    """Number of the case, at most 64 letters, digits and signs; empty when there is none."""
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        ground: Global___ErasureGround.ValueType = ...,
+        case_number: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_number", b"case_number", "customer_id", b"customer_id", "ground", b"ground"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustomerErased: _TypeAlias = CustomerErased  # noqa: Y015
