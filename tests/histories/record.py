@@ -1,7 +1,7 @@
 """Record golden histories from a real mesh: `python -m tests.histories.record [NAME …]`.
 
-A recorded history is replayed for ever by test_replay.py: record new ones beside the old, never over them,
-unless an event was released wrong. Each way through the states has one.
+A recorded history is replayed for ever by test_replay.py: new ones come beside the old, under names of their
+own, never over them. Each way through the states has one.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ WAYS: Mapping[str, tuple[str, Callable[[Mesh, Orders, str], Awaitable[str]]]] = 
     "rescued": ("plain", _rescued),
     "verified": ("plain", _verified),
     "cancelled": ("plain", _cancelled),
+    "cancelled_with_sealed_words": ("plain", _cancelled),
 }
 
 
@@ -107,7 +108,8 @@ async def _write(orders: Orders, aggregate: str, name: str, resource: str) -> No
     ]
     history = {"aggregate": aggregate, "events": events, "state": replayed(aggregate, events)}
     path = FOLDER / f"{aggregate}_{name}.json"
-    path.write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    with path.open("x", encoding="utf-8") as file:
+        file.write(json.dumps(history, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def replayed(aggregate: str, history: Iterable[Mapping[str, Any]]) -> dict[str, 
     """Return the state after a history, each member as text."""
     steps = [
         (
-            events.decode(each["event_type"], base64.b64decode(each["payload"])),
+            events.decode(each["event_type"], base64.b64decode(each["payload"]), each["schema_version"]),
             version,
             datetime.fromisoformat(each["recorded_at"]),
         )
