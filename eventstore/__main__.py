@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from eventstore.commands.doctor import doctor
 from eventstore.commands.migrate import migrate
 
 
@@ -16,7 +17,10 @@ def cli() -> None:
     """
 
 
-for each in (migrate,):
+for each in (
+    doctor,
+    migrate,
+):
     cli.add_command(each)
 
 

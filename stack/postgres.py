@@ -31,6 +31,7 @@ from stack.postgres_home import PostgresHome, make_throwaway
 from stack.process import Command, Process
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from stack.guardian import Guardian
@@ -66,6 +67,7 @@ class EmbeddedPostgres:
         binaries: Path | None = None,
         tcp: bool = False,
         throwaway: bool = False,
+        settings: Mapping[str, str] | None = None,
         log_path: Path | None = None,
         guardian: Guardian | None = None,
     ) -> None:
@@ -74,6 +76,7 @@ class EmbeddedPostgres:
         self._home = PostgresHome(directory, self._account)
         self._asked_binaries = binaries
         self._throwaway = throwaway
+        self._settings = {**SETTINGS, **(settings or {})}
         self._log_path = log_path
         self._guardian = guardian
         self._port = _free_port() if tcp else 5432
@@ -85,13 +88,23 @@ class EmbeddedPostgres:
 
     @classmethod
     def throwaway(
-        cls, *, binaries: Path | None = None, tcp: bool = False, guardian: Guardian | None = None
+        cls,
+        *,
+        binaries: Path | None = None,
+        tcp: bool = False,
+        settings: Mapping[str, str] | None = None,
+        guardian: Guardian | None = None,
     ) -> EmbeddedPostgres:
-        """Return a cluster in a temporary directory that `stop` deletes: for tests and benchmarks."""
+        """Return a cluster in a temporary directory that `stop` deletes: for tests and benchmarks.
+
+        `settings` go before the durable ones that every cluster has.
+        """
         directory = make_throwaway(unprivileged_account())
         if guardian:
             guardian.remove_directory(directory)
-        return cls(directory, binaries=binaries, tcp=tcp, throwaway=True, guardian=guardian)
+        return cls(
+            directory, binaries=binaries, tcp=tcp, throwaway=True, settings=settings, guardian=guardian
+        )
 
     async def __aenter__(self) -> Self:
         """Start it."""
@@ -231,7 +244,7 @@ class EmbeddedPostgres:
         """Run the postmaster; one that ends over a dead predecessor's shared memory is run again."""
         patience = asyncio.get_running_loop().time() + RELEASED_WITHIN_SECONDS
         while True:
-            self._process = Process(self._command("postgres", *self._settings()), self._guardian)
+            self._process = Process(self._command("postgres", *self._flags()), self._guardian)
             await self._process.start()
             if await self._ready(self._process):
                 return
@@ -263,13 +276,17 @@ class EmbeddedPostgres:
             self._guardian.remove_directory(made)
         return made
 
-    def _settings(self) -> list[str]:
+    def _flags(self) -> list[str]:
         address = {
             "listen_addresses": "127.0.0.1" if self._tcp else "",
             "port": str(self._port),
             "unix_socket_directories": str(self._socket_directory),
         }
-        return [part for name, value in {**SETTINGS, **address}.items() for part in ("-c", f"{name}={value}")]
+        return [
+            part
+            for name, value in {**self._settings, **address}.items()
+            for part in ("-c", f"{name}={value}")
+        ]
 
     def _command(self, program: str, *flags: str) -> Command:
         return Command(

@@ -1,1 +1,6 @@
 -- What a doctor may look at.
+\ir ../roles/es_care.sql
+grant select on es.migration to es_care;
+set local role es_owner;
+grant select (tenant, key_id, master_key_id, created_at, destroyed_at) on vault.tenant_key to es_care;
+reset role;

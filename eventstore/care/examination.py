@@ -1,0 +1,128 @@
+"""Makes the checks one after the other, all on one snapshot, so that they see one and the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from psycopg import IsolationLevel
+from psycopg.rows import dict_row
+
+from eventstore.care import partitions, positions, projections, rights, schema, server, streams, vault
+from eventstore.care.check import PLACES_MAX, Check, Finding
+from eventstore.care.whole_chain import whole_chain
+from eventstore.connections import connect
+from eventstore.migrate import load
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from psycopg import AsyncConnection
+
+    from eventstore.migrate import Migration
+
+CARE_ROLE: Final = "es_care"
+
+_PREPARED: Final = """
+select exists (
+  select from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.rolname = %(role)s
+  where n.nspname = 'es' and c.relname = 'migration' and has_table_privilege(r.oid, c.oid, 'select')
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far checks look: events before each head, rows per check, and what counts as old or many."""
+
+    depth: int = 100_000
+    places: int = PLACES_MAX
+    old_seconds: int = 3_600
+    dead_rows: int = 10_000
+
+
+#: The whole log.
+EVERYTHING: Final = Reach(depth=2**62)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One line of the checklist, filled in."""
+
+    name: str
+    question: str
+    findings: Sequence[Finding]
+
+
+def checklist(migrations: Sequence[Migration], *, deep: bool) -> Sequence[Check]:
+    """Return the checks in the order in which they are made."""
+    every = (
+        *schema.checks(migrations),
+        *positions.CHECKS,
+        *streams.CHECKS,
+        *partitions.CHECKS,
+        *projections.CHECKS,
+        *rights.checks(migrations),
+        *vault.CHECKS,
+        *server.CHECKS,
+    )
+    return [each for each in every if deep or not each.deep]
+
+
+async def examine(
+    conninfo: str, *, deep: bool = False, reach: Reach | None = None
+) -> AsyncIterator[Examined]:
+    """Make every check and yield what it found; `deep` looks at the whole log and recomputes its chain.
+
+    Errors: StoreUnavailable, psycopg.Error.
+    """
+    migrations = await asyncio.to_thread(load)
+    reach = reach or (EVERYTHING if deep else Reach())
+    connection = await connect(conninfo, None, "doctor")
+    async with connection:
+        await connection.execute("select set_config('statement_timeout', '0', false)")
+        if not await _prepared(connection):
+            yield _unprepared()
+            return
+        await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        await connection.set_read_only(value=True)
+        async with connection.transaction():
+            await connection.execute("select set_config('role', %s, true)", [CARE_ROLE])
+            for check in checklist(migrations, deep=deep):
+                yield await _make(connection, check, reach)
+            lanes = await _lanes(connection)
+    if deep:
+        yield Examined("whole chain", "Does every event's hash fit?", await whole_chain(conninfo, lanes))
+
+
+async def _prepared(connection: AsyncConnection) -> bool:
+    cursor = await connection.execute(_PREPARED, {"role": CARE_ROLE})
+    return await cursor.fetchone() == (True,)
+
+
+async def _lanes(connection: AsyncConnection) -> Sequence[int]:
+    cursor = await connection.execute("select lane from es.lane where lane >= 0 order by lane")
+    return [row[0] for row in await cursor.fetchall()]
+
+
+def _unprepared() -> Examined:
+    finding = Finding(
+        "the database has no event store, or an older one", "schema es", "run `python -m eventstore migrate`"
+    )
+    return Examined("migrations", "Is the schema this code's own?", [finding])
+
+
+async def _make(connection: AsyncConnection, check: Check, reach: Reach) -> Examined:
+    if not await _applies(connection, check):
+        return Examined(check.name, check.question, [])
+    cursor = connection.cursor(row_factory=dict_row)
+    await cursor.execute(check.query, asdict(reach))
+    return Examined(check.name, check.question, list(check.judge(await cursor.fetchall())))
+
+
+async def _applies(connection: AsyncConnection, check: Check) -> bool:
+    if check.needs is None:
+        return True
+    cursor = await connection.execute("select to_regclass(%s) is not null", [check.needs])
+    return await cursor.fetchone() == (True,)
