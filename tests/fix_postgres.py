@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 import pytest_asyncio
 
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Small enough that a test crosses a partition's end.
 EVENT_PARTITION_SIZE = 1_000
+#: Nothing waits for a disk.
+FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 SETTINGS = {"event_partition_size": str(EVENT_PARTITION_SIZE), "pulse_partition_size": "1000"}
 
 
@@ -42,7 +43,7 @@ def postgres_binaries() -> Path | None:
 @contextmanager
 def _started() -> Generator[EmbeddedPostgres]:
     with Runner() as runner:
-        postgres = EmbeddedPostgres.throwaway(binaries=postgres_binaries())
+        postgres = EmbeddedPostgres.throwaway(binaries=postgres_binaries(), settings=FORGETFUL)
         runner.run(postgres.start())
         try:
             runner.run(_prepare(postgres))
@@ -52,10 +53,6 @@ def _started() -> Generator[EmbeddedPostgres]:
 
 
 async def _prepare(postgres: EmbeddedPostgres) -> None:
-    async with await psycopg.AsyncConnection.connect(postgres.conninfo(), autocommit=True) as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            await connection.execute(f"alter system set {setting} = off")  # pyright: ignore[reportArgumentType]
-        await connection.execute("select pg_reload_conf()")
     await migrate(await postgres.create_database(TEMPLATE), settings=SETTINGS)
 
 
