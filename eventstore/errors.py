@@ -7,7 +7,14 @@ EventStoreError
 ├── AppendQueueFull        trouble: more appends wait than the process takes
 ├── StoreUnavailable       trouble: the database cannot be reached, or answers no more
 ├── LeaseLost              another process owns the projection now
+├── EventsArchived         the events lie in object storage, and the store was opened without it
+├── EventsDeleted          the events were deleted when their time was over
+├── ArchiveDamaged         what object storage gave is not what was put there
+├── HoleInLog              damage: a position is missing
+├── PassingTrouble         trouble of a handler's own: it is tried again for as long as it takes
 ├── KeyDestroyed           the tenant was erased; sealed data cannot be opened any more
+├── MasterKeyUnavailable   trouble: the master key's keeper does not answer, or refuses
+├── MasterKeyMissing       a tenant's key is wrapped by a master key that this process was not given
 └── UnknownEvent           a newer release stored what this one cannot read; no retry mends it
 
 A class's docstring is its default message.
@@ -60,8 +67,35 @@ class LeaseLost(EventStoreError):
     """Another process owns this projection now; what this one did was not saved."""
 
 
+class HoleInLog(EventStoreError):
+    """A position is missing from a lane that has no gaps: history was damaged, or tampered with."""
+
+    def __init__(self, after: Position, found: int) -> None:
+        super().__init__(f"lane {after.lane}: position {after.number} is followed by {found}")
+        self.after = after
+        self.found = found
+
+
+class PassingTrouble(EventStoreError):
+    """What the handler needs is away; the event is not to blame, and comes again."""
+
+
 class KeyDestroyed(EventStoreError):
     """The tenant's key was destroyed; what it sealed cannot be opened any more."""
+
+
+class MasterKeyUnavailable(EventStoreError):
+    """Whoever keeps the master key does not answer; tenants' keys cannot be unwrapped."""
+
+
+class MasterKeyMissing(EventStoreError):
+    """A tenant's key is wrapped by a master key that this process was not given."""
+
+    def __init__(self, master_key_id: str) -> None:
+        super().__init__(
+            f"a tenant's key is wrapped by {master_key_id}, which is not among the master keys here"
+        )
+        self.master_key_id = master_key_id
 
 
 class UnknownEvent(EventStoreError):
@@ -75,3 +109,40 @@ class UnknownEvent(EventStoreError):
         self.event_type = event_type
         self.schema_version = schema_version
         self.position = position
+
+
+class EventsArchived(EventStoreError):
+    """The events lie in object storage; open the store with it to read them."""
+
+    def __init__(self, from_position: int, to_position: int, url: str) -> None:
+        super().__init__(
+            f"the events of positions {from_position} to {to_position} are archived at {url};"
+            " open the store with that storage to read them"
+        )
+        self.from_position = from_position
+        self.to_position = to_position
+        self.url = url
+
+
+class EventsDeleted(EventStoreError):
+    """The events were deleted when their time was over; the log begins later."""
+
+    def __init__(self, first_position: int) -> None:
+        super().__init__(
+            f"the events before position {first_position} were deleted when their time was over;"
+            " the log begins there"
+        )
+        self.first_position = first_position
+
+
+class ArchiveDamaged(EventStoreError):
+    """What object storage gave is not what was put there; nothing of it was used."""
+
+    def __init__(self, url: str, from_position: int, to_position: int) -> None:
+        super().__init__(
+            f"{url} is damaged: what it holds of positions {from_position} to {to_position}"
+            " is not what was archived"
+        )
+        self.url = url
+        self.from_position = from_position
+        self.to_position = to_position

@@ -24,6 +24,7 @@ from eventstore.types import (
     Position,
     StoredEvent,
     StreamAppend,
+    is_as_of,
 )
 
 if TYPE_CHECKING:
@@ -102,9 +103,7 @@ class MemoryEventStore:
         """Return a stream's events, oldest first; see EventStore."""
         events = self._streams.get(stream_id, [])[max(from_version - 1, 0) :][:limit]
         return [
-            event
-            for event in events
-            if (tenant is None or event.tenant == tenant) and _is_until(event, as_of)
+            event for event in events if (tenant is None or event.tenant == tenant) and is_as_of(event, as_of)
         ]
 
     async def read_all(self, after: Position, *, limit: int = 1_000, only: Filter = EVERYTHING) -> Page:
@@ -197,9 +196,3 @@ class MemoryEventStore:
 
 def _keys(appends: Sequence[StreamAppend]) -> list[tuple[UUID, UUID]]:
     return [(each.stream_id, event.event_id) for each in appends for event in each.events]
-
-
-def _is_until(event: StoredEvent, as_of: AsOf) -> bool:
-    if isinstance(as_of, Position):
-        return event.position.lane == as_of.lane and event.position.number <= as_of.number
-    return as_of is None or event.recorded_at <= as_of

@@ -50,6 +50,10 @@ class Names:
         self._learn_categories(zip(row[0], new_categories, strict=True))
         self._learn_event_types(zip(row[1], new_event_types, row[2], strict=True))
 
+    def ignorable_event_types(self) -> frozenset[str]:
+        """Return the names of the event types known to be ignorable."""
+        return frozenset(self.event_types[number] for number, each in self.ignorable.items() if each)
+
     async def load(self, connection: AsyncConnection) -> None:
         """Read both tables."""
         self._learn_categories(await _rows(connection, _CATEGORIES))

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from eventstore.appender import LedgerSender, Pulse, PulseSender
+from eventstore.archive.cold_reader import ColdReader
+from eventstore.archive.whole_log import WholeLog
 from eventstore.coalescer import Coalescer
 from eventstore.limits import check_append, check_pulse, size_bytes
 from eventstore.names import Names
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from eventstore.archive.object_storage import ObjectStorage
     from eventstore.types import Appended, AsOf, NewEvent, StoredEvent, StreamAppend
 
 QUEUE_MAX = 10_000
@@ -28,7 +31,9 @@ PATIENCE_SECONDS = 10.0
 class PostgresEventStore:
     """An EventStore in a Postgres database that `python -m eventstore migrate` has prepared."""
 
-    def __init__(self, conninfo: str, *, queue_max: int, patience_seconds: float) -> None:
+    def __init__(
+        self, conninfo: str, *, queue_max: int, patience_seconds: float, cold: ObjectStorage | None = None
+    ) -> None:
         """Take the database; `open` is the way to get one that works."""
         self._conninfo = conninfo
         self._queue_max = queue_max
@@ -36,6 +41,7 @@ class PostgresEventStore:
         self._lanes = 1
         self._names = Names()
         self._reader = Reader(conninfo, self._names, patience_seconds)
+        self._log = WholeLog(self._reader, ColdReader(cold, self._names, self._reader.ask))
         self._announcer = Announcer(conninfo)
         self._listener = Listener(conninfo)
         self._ledger: dict[int, Coalescer[Sequence[StreamAppend], Appended]] = {}
@@ -48,15 +54,21 @@ class PostgresEventStore:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, conninfo: str, *, queue_max: int = QUEUE_MAX, patience_seconds: float = PATIENCE_SECONDS
+        cls,
+        conninfo: str,
+        *,
+        queue_max: int = QUEUE_MAX,
+        patience_seconds: float = PATIENCE_SECONDS,
+        cold: ObjectStorage | None = None,
     ) -> AsyncGenerator[Self]:
         """Open the store; on leaving, what was queued is sent first.
 
+        `cold` is where archived events are read; without it a read that needs them fails with EventsArchived.
         Units: `patience_seconds` is how long a call waits for a database that is away. The number of lanes
         is the database's own.
         Errors: StoreUnavailable.
         """
-        store = cls(conninfo, queue_max=queue_max, patience_seconds=patience_seconds)
+        store = cls(conninfo, queue_max=queue_max, patience_seconds=patience_seconds, cold=cold)
         try:
             store._lanes = await store._reader.open()
             yield store
@@ -91,11 +103,11 @@ class PostgresEventStore:
         as_of: AsOf = None,
     ) -> Sequence[StoredEvent]:
         """Return a stream's events, oldest first; see EventStore."""
-        return await self._reader.stream(stream_id, from_version, limit, tenant, as_of)
+        return await self._log.stream(stream_id, from_version, limit, tenant, as_of)
 
     async def read_all(self, after: Position, *, limit: int = 1_000, only: Filter = EVERYTHING) -> Page:
         """Return what follows a position in its lane; see EventStore."""
-        return await self._reader.page(after, limit, only)
+        return await self._log.page(after, limit, only)
 
     async def head(self, lane: int = LEDGER_LANE) -> Position:
         """Return the last position of a lane; number 0 when it is empty."""

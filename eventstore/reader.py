@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from psycopg.rows import tuple_row
@@ -62,13 +63,45 @@ _PULSE_HEAD: LiteralString = (
     "select position from es.pulse"
     " where position >= (select floor from es.lane where lane = -1) order by position desc limit 1"
 )
+#: Around a query: the first position that is not archived comes along with the rows. It is asked for in the
+#: statement that reads them: with a later snapshot, a partition could have come or gone in between.
+_BEGIN: LiteralString = (
+    "select a.until, e.*"
+    " from (select coalesce(max(to_position), 1) from es.archive where detached_at is not null) as a(until)"
+    " left join lateral ("
+)
+_END: LiteralString = ") as e on true"
+_STREAM_PLACE: LiteralString = (
+    "select coalesce((select max(to_position) from es.archive where detached_at is not null), 1),"
+    " first_position, version, (select e.version from es.event e"
+    " where e.stream_id = h.stream_id and e.position >= h.first_position order by e.version limit 1)"
+    " from es.stream_head h where stream_id = %(stream_id)s"
+)
 _AS_TENANT: LiteralString = (
     "select set_config('role', %s, true), set_config('directorybolt.tenant', %s, true)"
 )
 
 
+@dataclass(frozen=True, slots=True)
+class HotPage:
+    """What the database has of a page; what lies before `archived_until` may be missing from it."""
+
+    page: Page
+    archived_until: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlace:
+    """Where a stream begins, its version, and which of its versions is the first in the database."""
+
+    archived_until: int
+    first_position: int
+    version: int
+    first_hot_version: int | None
+
+
 class Reader:
-    """Reads for one store."""
+    """Reads for one store what its database has."""
 
     def __init__(self, conninfo: str, names: Names, patience_seconds: float) -> None:
         """Take the database; `patience_seconds` is how long a caller waits for one that is away."""
@@ -100,15 +133,22 @@ class Reader:
         wanted = {"stream_id": stream_id, "from_version": from_version, "limit": limit, **moment}
 
         async def _read(connection: AsyncConnection) -> Sequence[StoredEvent]:
-            if tenant is None:
-                rows = await _rows(connection, query, wanted)
-            else:
-                async with connection.pipeline(), connection.transaction():
-                    await connection.execute(_AS_TENANT, [TENANT_ROLE, str(tenant)])
-                    rows = await _rows(connection, query, wanted)
-            return await self._events(connection, rows)
+            return await self._events(connection, await _rows_of(connection, query, wanted, tenant))
 
         return await self._patiently(_read)
+
+    async def stream_place(self, stream_id: UUID, tenant: UUID | None) -> StreamPlace | None:
+        """Return where a stream is; None when there is none, or it is another tenant's."""
+        wanted = {"stream_id": stream_id}
+        rows = await self._patiently(lambda each: _rows_of(each, _STREAM_PLACE, wanted, tenant))
+        return StreamPlace(*rows[0]) if rows else None
+
+    async def ask(self, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Lend a connection to whoever reads other tables of the store.
+
+        Errors: StoreUnavailable.
+        """
+        return await self._patiently(question)
 
     async def position_at(self, instant: datetime, lane: int) -> Position:
         """Return the last position recorded at an instant or before it; see EventStore.position_at."""
@@ -116,42 +156,47 @@ class Reader:
         rows = await self._patiently(lambda connection: _rows(connection, _POSITION_AT, wanted))
         return Position(lane, rows[0][0])
 
-    async def page(self, after: Position, limit: int, only: Filter) -> Page:
-        """Return what follows `after`; see EventStore.read_all."""
-        limit = max(1, min(limit, EVENTS_PER_PAGE_MAX))
+    async def page(self, after: Position, limit: int, only: Filter) -> HotPage:
+        """Return what follows `after`, at most EVENTS_PER_PAGE_MAX events; see EventStore.read_all."""
         if only == Filter():
             return await self._patiently(lambda connection: self._whole_page(connection, after, limit))
         return await self._patiently(lambda connection: self._filtered_page(connection, after, limit, only))
 
-    async def _whole_page(self, connection: AsyncConnection, after: Position, limit: int) -> Page:
+    async def _whole_page(self, connection: AsyncConnection, after: Position, limit: int) -> HotPage:
         """Read without a filter: there are no gaps, so the last event tells how far was looked."""
         query = (_PULSES if after.lane == PULSE_LANE else _LEDGER) + _AFTER + _IN_ORDER
         # The upper end spares the ledger's reader every later partition.
         until = after.number + limit if after.lane != PULSE_LANE else _NO_END
         wanted = {"lane": after.lane, "after": after.number, "until": until, "limit": limit}
         rows = await _rows(connection, query, wanted)
-        if not rows and (await _head(connection, after.lane)).number > after.number:
-            # So much is missing that the page is empty: show what comes after the hole.
-            rows = await _rows(connection, query, {**wanted, "until": _NO_END})
+        archived_until = 1
+        if _begins_later(after, rows) or (not rows and await _has_more(connection, after)):
+            # Archived, or destroyed. Then the page shows what comes after the hole.
+            archived_until, rows = await _rows_and_archived_until(connection, query, wanted)
+            if not rows and archived_until <= after.number + 1:
+                rows = await _rows(connection, query, {**wanted, "until": _NO_END})
         events = await self._events(connection, rows)
-        return Page(events, events[-1].position if events else after)
+        return HotPage(Page(events, events[-1].position if events else after), archived_until)
 
     async def _filtered_page(
         self, connection: AsyncConnection, after: Position, limit: int, only: Filter
-    ) -> Page:
+    ) -> HotPage:
         """Read with a filter: up to the head as it was before, so that nothing newer is passed over."""
         head = await _head(connection, after.lane)
         if head.number <= after.number:
-            return Page([], after)
+            return HotPage(Page([], after))
         # After the head: a name unknown now belongs to no event up to there.
         await self._learn(connection, only)
         until = head.number if only.tenant else min(head.number, after.number + SCANNED_PER_PAGE_MAX)
         query = (_PULSES if after.lane == PULSE_LANE else _LEDGER) + _AFTER + _condition(only) + _IN_ORDER
         wanted = {"lane": after.lane, "after": after.number, "until": until, "limit": limit}
-        rows = await _rows(connection, query, {**wanted, **self._wanted(only)})
+        archived_until, rows = await _rows_and_archived_until(
+            connection, query, {**wanted, **self._wanted(only)}
+        )
         events = await self._events(connection, rows)
         full = len(events) == limit
-        return Page(events, events[-1].position if full else Position(after.lane, until))
+        page = Page(events, events[-1].position if full else Position(after.lane, until))
+        return HotPage(page, archived_until if after.lane != PULSE_LANE else 1)
 
     async def _learn(self, connection: AsyncConnection, only: Filter) -> None:
         known = only.categories <= self._names.category_ids.keys()
@@ -209,6 +254,31 @@ async def _rows(
     cursor = connection.cursor(binary=True, row_factory=tuple_row)
     await cursor.execute(query, wanted)
     return await cursor.fetchall()
+
+
+async def _rows_of(
+    connection: AsyncConnection, query: LiteralString, wanted: Mapping[str, Any], tenant: UUID | None
+) -> Sequence[Row]:
+    if tenant is None:
+        return await _rows(connection, query, wanted)
+    async with connection.pipeline(), connection.transaction():
+        await connection.execute(_AS_TENANT, [TENANT_ROLE, str(tenant)])
+        return await _rows(connection, query, wanted)
+
+
+async def _rows_and_archived_until(
+    connection: AsyncConnection, query: LiteralString, wanted: Mapping[str, Any]
+) -> tuple[int, Sequence[Row]]:
+    rows = await _rows(connection, _BEGIN + query + _END, wanted)
+    return rows[0][0], [row[1:] for row in rows if row[1] is not None]
+
+
+def _begins_later(after: Position, rows: Sequence[Row]) -> bool:
+    return after.lane != PULSE_LANE and bool(rows) and rows[0][0] != after.number + 1
+
+
+async def _has_more(connection: AsyncConnection, after: Position) -> bool:
+    return (await _head(connection, after.lane)).number > after.number
 
 
 def _until(as_of: AsOf) -> tuple[LiteralString, Mapping[str, Any]]:

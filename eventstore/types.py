@@ -123,6 +123,13 @@ class StoredEvent:
     ignorable: bool = False
 
 
+def is_as_of(event: StoredEvent, as_of: AsOf) -> bool:
+    """Return whether an event was there at a moment."""
+    if isinstance(as_of, Position):
+        return event.position.lane == as_of.lane and event.position.number <= as_of.number
+    return as_of is None or event.recorded_at <= as_of
+
+
 @dataclass(frozen=True, slots=True)
 class Partitions:
     """Some of the `count` partitions that streams fall to, by the last two bytes of their ids.

@@ -1,0 +1,126 @@
+"""What the database knows of archived partitions: where they are, and which bytes of them hold what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, LiteralString
+
+from psycopg.rows import tuple_row
+
+from eventstore.archive.parquet_writer import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from psycopg import AsyncConnection
+
+EVENTS: Final = "events"
+STREAMS: Final = "streams"
+
+_ARCHIVES: LiteralString = (
+    "select from_position, to_position, url, events, hot_bytes, last_recorded_at, detached_at, dropped_at,"
+    " hold_until, deleted_at, erased_at from es.archive"
+    " where to_position > %(first)s and from_position <= %(last)s order by from_position"
+)
+_DELETED_UNTIL: LiteralString = (
+    "select coalesce(max(to_position), 1) from es.archive where deleted_at is not null"
+)
+_OBJECTS: LiteralString = (
+    "select content, name, bytes, sha256, footer_from, footer_sha256 from es.archive_object"
+    " where from_position = %(archive)s"
+)
+_PARTS: LiteralString = (
+    "select number, byte_from, bytes, sha256, lane, first_position, last_position, first_stream_id,"
+    " last_stream_id from es.archive_part where from_position = %(archive)s and content = %(content)s"
+    " order by number"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A partition that was archived, and how far it went since; `to_position` is the first one after."""
+
+    from_position: int
+    to_position: int
+    url: str
+    events: int
+    hot_bytes: int
+    last_recorded_at: datetime
+    detached_at: datetime | None
+    dropped_at: datetime | None
+    hold_until: datetime | None
+    deleted_at: datetime | None
+    erased_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedObject:
+    """One of the objects of an archived partition."""
+
+    name: str
+    size_bytes: int
+    sha256: bytes
+    footer: Span
+
+
+@dataclass(frozen=True, slots=True)
+class EventSpan:
+    """A row group of events: which positions of which lane its bytes hold."""
+
+    number: int
+    span: Span
+    lane: int
+    first_position: int
+    last_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpan:
+    """A row group of streams: from which to which."""
+
+    number: int
+    span: Span
+    first_stream_id: UUID
+    last_stream_id: UUID
+
+
+async def archives(connection: AsyncConnection, first: int, last: int) -> Sequence[Archived]:
+    """Return the archived partitions that overlap positions, oldest first."""
+    return [Archived(*row) for row in await _rows(connection, _ARCHIVES, {"first": first, "last": last})]
+
+
+async def deleted_until(connection: AsyncConnection) -> int:
+    """Return the first position that was not deleted."""
+    rows = await _rows(connection, _DELETED_UNTIL, {})
+    return rows[0][0]
+
+
+async def objects(connection: AsyncConnection, archive: int) -> Mapping[str, ArchivedObject]:
+    """Return the objects of the archive that begins at a position, by their content."""
+    rows = await _rows(connection, _OBJECTS, {"archive": archive})
+    return {
+        content: ArchivedObject(name, size, sha256, Span(footer_from, size - footer_from, footer_sha256))
+        for content, name, size, sha256, footer_from, footer_sha256 in rows
+    }
+
+
+async def event_spans(connection: AsyncConnection, archive: int) -> Sequence[EventSpan]:
+    """Return the row groups of an archive's events, in order."""
+    rows = await _rows(connection, _PARTS, {"archive": archive, "content": EVENTS})
+    return [EventSpan(row[0], Span(*row[1:4]), *row[4:7]) for row in rows]
+
+
+async def stream_spans(connection: AsyncConnection, archive: int) -> Sequence[StreamSpan]:
+    """Return the row groups of an archive's streams, in order."""
+    rows = await _rows(connection, _PARTS, {"archive": archive, "content": STREAMS})
+    return [StreamSpan(row[0], Span(*row[1:4]), *row[7:9]) for row in rows]
+
+
+async def _rows(
+    connection: AsyncConnection, query: LiteralString, wanted: Mapping[str, object]
+) -> Sequence[tuple[Any, ...]]:
+    cursor = connection.cursor(binary=True, row_factory=tuple_row)
+    await cursor.execute(query, wanted)
+    return await cursor.fetchall()
