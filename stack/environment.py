@@ -68,10 +68,11 @@ class Replica:
         return own
 
 
-def replica_names(submitters: int) -> list[tuple[str, str]]:
+def replica_names(submitters: int, *, gateway: bool = False) -> list[tuple[str, str]]:
     """Return (process name, service) of every process, submitters numbered from 1."""
     workers = [(f"submitter-{number}", "submitter") for number in range(1, submitters + 1)]
-    return [("intake", "intake"), ("scheduler", "scheduler"), *workers, ("monitor", "monitor")]
+    optional = [("gateway", "gateway")] if gateway else []
+    return [*optional, ("intake", "intake"), ("scheduler", "scheduler"), *workers, ("monitor", "monitor")]
 
 
 def inherited() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The whole mesh on one machine: database, queue, sandbox sites and the four services as processes.
+"""The whole mesh on one machine: database, queue, sandbox sites and the services as processes.
 
 Order: database, queue and sandbox side by side; migrations; the services side by side, each behind its
 health gate. What the environment names already (DATABASE_URL, DIRECTORYBOLT_SQS=aws) is not started.
@@ -52,6 +52,8 @@ class MeshOptions:
     submitters: int = 2
     #: Whether the sandbox sites are started.
     sandbox: bool = True
+    #: Whether the others append through a gateway.
+    gateway: bool = False
     #: Further variables for every process; they win over the inherited ones.
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     #: Further variables for one process, by its name ("intake", "submitter-1").
@@ -204,7 +206,7 @@ class Mesh:
             await run_once(self._python(f"migrate-{package}", package, "migrate"), self._running().guardian)
 
     async def _start_services(self) -> None:
-        names = environment.replica_names(self._options.submitters)
+        names = environment.replica_names(self._options.submitters, gateway=self._options.gateway)
         ports = iter(self._ports("ports", 2 * len(names)))
         self._replicas = [
             environment.Replica(name, service, next(ports), next(ports)) for name, service in names

@@ -21,6 +21,7 @@ from eventstore.postgres import PostgresEventStore
 from stack.postgres import EmbeddedPostgres
 from tests.cloned_database import TEMPLATE, cloned_database
 from tests.fix_events import wall_time
+from tests.fix_gateway import through_a_gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
@@ -70,13 +71,17 @@ async def database_url(postgres_cluster: EmbeddedPostgres) -> AsyncIterator[str]
         yield url
 
 
-@pytest_asyncio.fixture(params=["memory", "postgres"])
+@pytest_asyncio.fixture(params=["memory", "postgres", "gateway"])
 async def store(
     request: pytest.FixtureRequest, postgres_cluster: EmbeddedPostgres
 ) -> AsyncIterator[EventStore]:
     """Give an empty store of each kind, so that a promise is proven of both."""
     if request.param == "memory":
         yield MemoryEventStore(wall_time)
+        return
+    if request.param == "gateway":
+        async with through_a_gateway(postgres_cluster) as opened:
+            yield opened
         return
     async with cloned_database(postgres_cluster) as url, PostgresEventStore.open(url) as opened:
         yield opened

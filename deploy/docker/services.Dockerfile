@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Intake, scheduler and monitor: one image content, one target each, so that every entrypoint is exec form.
+# Intake, scheduler, monitor and gateway: one image content, one target each, so that every entrypoint is exec form.
 #
 #   docker build -f deploy/docker/services.Dockerfile --target intake -t directorybolt/intake:RELEASE .
 #
@@ -52,3 +52,6 @@ ENTRYPOINT ["python", "-m", "services.scheduler"]
 
 FROM runtime AS monitor
 ENTRYPOINT ["python", "-m", "services.monitor"]
+
+FROM runtime AS gateway
+ENTRYPOINT ["python", "-m", "services.gateway"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
 from services.intake.callers_ledger import CallersLedger
 from services.intake.desk import Needs, set_up
@@ -17,6 +16,7 @@ from services.projections.submissions import SubmissionsProjection
 from services.runtime.clock import SystemClock
 from services.runtime.config import EvidenceConfig, SealingConfig, ServiceConfig, TimingConfig
 from services.runtime.evidence import FileEvidence
+from services.runtime.gateway_store import open_event_store
 from services.runtime.ledger import Ledger
 from services.runtime.process import Service, run_process
 from services.runtime.projecting import projecting
@@ -45,7 +45,7 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
     url, clock = config.database_url, SystemClock()
     vault = vault_of(url, SealingConfig.read(environment))
     evidence = FileEvidence(EvidenceConfig.read(environment).folder, vault)
-    store = await stack.enter_async_context(PostgresEventStore.open(url))
+    store = await stack.enter_async_context(open_event_store(config))
     await stack.enter_async_context(vault)
     pool = await stack.enter_async_context(open_pool(url, role=ROLE, application_name=NAME))
     projections = (CatalogueProjection(), JobsProjection(), SubmissionsProjection(), HistoryProjection())

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from directorybolt.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 from directorybolt.submitter.v1.submitter_service_pb2_grpc import SubmitterServiceStub
 
-from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
 from services.domain.gap_rules import default_rules
 from services.monitor.alert_desk import AlertDesk
@@ -32,6 +31,7 @@ from services.runtime.client import open_channel
 from services.runtime.clock import SystemClock
 from services.runtime.config import AlertConfig, ConfigError, PeerConfig, ServiceConfig, TimingConfig
 from services.runtime.coverage import Coverage
+from services.runtime.gateway_store import open_event_store
 from services.runtime.ledger import Ledger
 from services.runtime.loop import Loop
 from services.runtime.process import Service, run_process
@@ -106,7 +106,7 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
     config, timing = ServiceConfig.read(environment), TimingConfig.read(environment)
     scheduler_address, submitter_address = _peer_addresses(environment)
     clock, key = SystemClock(), config.service_key
-    store = await stack.enter_async_context(PostgresEventStore.open(config.database_url))
+    store = await stack.enter_async_context(open_event_store(config))
     pool = await stack.enter_async_context(open_pool(config.database_url, role=ROLE, application_name=NAME))
     scheduler = open_channel(scheduler_address, api_key=key, clock=clock)
     submitter = open_channel(submitter_address, api_key=key, clock=clock)

@@ -16,9 +16,11 @@ _INTAKE = "directorybolt.intake.v1.IntakeService/"
 _SCHEDULER = "directorybolt.scheduler.v1.SchedulerService/"
 _SUBMITTER = "directorybolt.submitter.v1.SubmitterService/"
 _MONITOR = "directorybolt.monitor.v1.MonitorService/"
+_GATEWAY = "directorybolt.gateway.v1.AppendService/"
 
 STAFF_ONLY: Final = frozenset({Kind.STAFF})
 OUTSIDE: Final = frozenset({Kind.STAFF, Kind.CUSTOMER})
+SERVICES_ONLY: Final = frozenset({Kind.SERVICE})
 INSIDE: Final = frozenset({Kind.STAFF, Kind.SERVICE})
 EVERYONE: Final = frozenset(Kind)
 
@@ -57,6 +59,7 @@ ACCESS: Final[Mapping[str, frozenset[Kind]]] = {
     _MONITOR + "ReadStream": STAFF_ONLY,
     _MONITOR + "ReadAll": STAFF_ONLY,
     _MONITOR + "VerifyLog": STAFF_ONLY,
+    _GATEWAY + "Append": SERVICES_ONLY,
 }
 
 OPEN_PREFIXES: Final = ("grpc.health.v1.Health/", "grpc.reflection.")

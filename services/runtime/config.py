@@ -101,7 +101,8 @@ class ServiceConfig:
     """What all four services need. Port 0 lets the system choose; the process prints the choice.
 
     `staff_key` and `service_key` are whole API keys; `token_secret` seals page and position tokens;
-    `lifeline_fd` is an inherited pipe whose end asks the process to drain.
+    `lifeline_fd` is an inherited pipe whose end asks the process to drain; an empty `gateway_address` means
+    that the process appends directly.
     """
 
     database_url: str = field(repr=False)
@@ -114,6 +115,7 @@ class ServiceConfig:
     rate_limit_per_minute: int
     lifeline_fd: int | None
     telemetry: TelemetryConfig
+    gateway_address: str = ""
 
     @classmethod
     def read(cls, env: Environment) -> ServiceConfig:
@@ -132,6 +134,7 @@ class ServiceConfig:
             rate_limit_per_minute=env.whole(_PREFIX + "RATE_LIMIT_PER_MINUTE", 100, least=1, most=1_000_000),
             lifeline_fd=_lifeline(env),
             telemetry=TelemetryConfig.read(env),
+            gateway_address=env.text(_PREFIX + "GATEWAY_ADDRESS", ""),
         )
 
 

@@ -6,13 +6,13 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
 from services.projections.reading import Reads
 from services.projections.scheduling import SchedulingProjection
 from services.runtime.clock import StoreClock, SystemClock
 from services.runtime.config import ServiceConfig, TimingConfig
 from services.runtime.coverage import Coverage
+from services.runtime.gateway_store import open_event_store
 from services.runtime.ledger import Ledger
 from services.runtime.loop import Loop
 from services.runtime.process import Service, run_process
@@ -92,7 +92,7 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
 async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
     config, timing = ServiceConfig.read(environment), TimingConfig.read(environment)
     url, clock = config.database_url, StoreClock(SystemClock())
-    store = await stack.enter_async_context(PostgresEventStore.open(url))
+    store = await stack.enter_async_context(open_event_store(config))
     return Ground(
         config=config,
         timing=timing,

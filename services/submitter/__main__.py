@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from directorybolt.submitter.v1 import submitter_service_pb2_grpc
 
-from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
 from services.projections.reading import Reads
 from services.projections.workers import WorkersProjection
@@ -22,6 +21,7 @@ from services.runtime.config import (
     WorkerConfig,
 )
 from services.runtime.evidence import FileEvidence
+from services.runtime.gateway_store import open_event_store
 from services.runtime.ledger import Ledger
 from services.runtime.loop import Loop
 from services.runtime.process import Service, run_process
@@ -116,7 +116,7 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
 async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
     config, named = ServiceConfig.read(environment), WorkerConfig.read(environment)
     settings = _settings(named, TimingConfig.read(environment))
-    store = await stack.enter_async_context(PostgresEventStore.open(config.database_url))
+    store = await stack.enter_async_context(open_event_store(config))
     pool = open_pool(config.database_url, role=ROLE, application_name="submitter")
     rules, clock = AddressRules.of(*named.private_origins), StoreClock(SystemClock())
     return Ground(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from directorybolt.gateway.v1 import append_service_pb2
 from directorybolt.intake.v1 import intake_service_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2
 from directorybolt.scheduler.v1 import scheduler_service_pb2
@@ -18,7 +19,14 @@ from services.runtime.principal import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FILES = (intake_service_pb2, scheduler_service_pb2, submitter_service_pb2, monitor_service_pb2)
+FILES = (
+    intake_service_pb2,
+    scheduler_service_pb2,
+    submitter_service_pb2,
+    monitor_service_pb2,
+    append_service_pb2,
+)
+APPEND = "directorybolt.gateway.v1.AppendService/Append"
 PROTO = Path(__file__).resolve().parents[2] / "proto"
 
 
@@ -52,9 +60,13 @@ def test_what_the_contract_calls_staff_only_is_staff_only(method: str, request_n
     assert (ACCESS[method] == STAFF_ONLY) == _says_staff_only(method, request_name)
 
 
-@pytest.mark.parametrize("method", ACCESS)
-def test_staff_may_do_everything(method: str) -> None:
+@pytest.mark.parametrize("method", ACCESS.keys() - {APPEND})
+def test_staff_may_do_everything_but_append(method: str) -> None:
     assert Kind.STAFF in ACCESS[method]
+
+
+def test_only_services_append() -> None:
+    assert ACCESS[APPEND] == {Kind.SERVICE}
 
 
 def test_a_lease_is_reaped_from_inside_only() -> None:

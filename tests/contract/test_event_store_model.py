@@ -20,6 +20,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.types import ANY_VERSION, Position, StreamAppend
 from tests.cloned_database import cloned_database
 from tests.fix_events import TENANT, event, read_everything, wall_time
+from tests.fix_gateway import through_a_gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -206,6 +207,10 @@ def test_the_store_in_memory_is_the_model() -> None:
 
 def test_the_store_on_postgres_is_the_model(postgres_cluster: EmbeddedPostgres) -> None:
     play(on_postgres(postgres_cluster))
+
+
+def test_the_store_behind_a_gateway_is_the_model(postgres_cluster: EmbeddedPostgres) -> None:
+    play(through_a_gateway(postgres_cluster))
 
 
 def test_the_model_refuses_what_it_should() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILES = sorted((ROOT / "deploy" / "docker").glob("*.Dockerfile"))
-SERVICES = {"intake", "scheduler", "monitor", "submitter"}
+SERVICES = {"intake", "scheduler", "monitor", "gateway", "submitter"}
 COPY_LINE = re.compile(r"^COPY (?!--from)(?P<paths>.+)$", re.MULTILINE)
 
 each_dockerfile = pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)

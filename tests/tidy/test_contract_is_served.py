@@ -99,5 +99,5 @@ def test_no_rpc_is_an_empty_shell(room: str) -> None:
 
 
 def test_the_contract_is_seen() -> None:
-    assert set(rpcs_by_room()) == {"intake", "scheduler", "submitter", "monitor"}
+    assert set(rpcs_by_room()) == {"intake", "scheduler", "submitter", "monitor", "gateway"}
     assert "CreateJob" in rpcs_by_room()["intake"]

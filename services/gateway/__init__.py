@@ -1,0 +1,1 @@
+"""Appends for the other processes, so that what many of them append shares its commits."""
