@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 #: What the first event of a lane is chained to.
 GENESIS: Final = bytes(32)
 
-_FORMAT_NUMBER = 1
+#: What every leaf begins with.
+FORMAT: Final = b"\x01"
+
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_FIXED = struct.Struct(">Bqhq16s16sih16s")
+_FIXED = struct.Struct(">qhq16s16sih16s")
 _LENGTH = struct.Struct(">i")
 
 
@@ -39,17 +41,26 @@ def leaf(event: StoredEvent) -> bytes:
     digest.update(_optional(event.correlation_id))
     digest.update(_optional(event.causation_id))
     for text in (event.category, event.event_type, event.trace_parent, event.actor):
-        digest.update(_sized(text.encode()))
-    digest.update(_sized(event.payload))
+        digest.update(sized(text.encode()))
+    digest.update(sized(event.payload))
     return digest.digest()
 
 
+def microseconds(instant: datetime) -> int:
+    """Return an instant as Postgres keeps it: microseconds since the beginning of 2000, UTC."""
+    return (instant - _POSTGRES_EPOCH) // _MICROSECOND
+
+
+def instant(since_2000_microseconds: int) -> datetime:
+    """Return the instant that so many microseconds stand for."""
+    return _POSTGRES_EPOCH + since_2000_microseconds * _MICROSECOND
+
+
 def _fixed_fields(event: StoredEvent) -> bytes:
-    return _FIXED.pack(
-        _FORMAT_NUMBER,
+    return FORMAT + _FIXED.pack(
         event.position.number,
         event.position.lane,
-        (event.recorded_at - _POSTGRES_EPOCH) // _MICROSECOND,
+        microseconds(event.recorded_at),
         event.event_id.bytes,
         event.stream_id.bytes,
         event.version,
@@ -62,5 +73,6 @@ def _optional(identifier: UUID | None) -> bytes:
     return b"\x00" if identifier is None else b"\x01" + identifier.bytes
 
 
-def _sized(field: bytes) -> bytes:
+def sized(field: bytes) -> bytes:
+    """Return a field behind its length."""
     return _LENGTH.pack(len(field)) + field

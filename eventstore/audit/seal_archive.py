@@ -1,0 +1,136 @@
+"""Where log seals are kept outside of the database, written once: a port, and an adapter for a folder.
+
+Somebody who owns the database can rewrite it with all its seals; what lies elsewhere he does not reach.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
+
+from eventstore.audit.log_seal import UnreadableLogSeal, of_text, to_text
+from eventstore.errors import EventStoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from eventstore.audit.log_seal import LogSeal
+
+_SEALS_PER_FOLDER: Final = 10_000
+_SUFFIX: Final = ".json"
+
+
+class SealConflict(EventStoreError):
+    """The archive of log seals and the database do not agree."""
+
+
+class SealArchive(Protocol):
+    """A place that takes each seal once and never changes it."""
+
+    async def add(self, seal: LogSeal) -> None:
+        """Keep a seal; the same one twice is no error.
+
+        Errors: SealConflict when another of its number stands there; OSError.
+        """
+        ...
+
+    async def last_number(self, lane: int) -> int:
+        """Return the highest number kept of a lane; 0 when there is none."""
+        ...
+
+    async def read(self, lane: int, numbers: Sequence[int]) -> Sequence[LogSeal | None]:
+        """Return the seals of these numbers, None for what is not there.
+
+        Errors: SealConflict when what lies there is no seal.
+        """
+        ...
+
+
+def relative_path(lane: int, number: int) -> str:
+    """Return where a seal lies within an archive: sorted by number, and never too many in one folder."""
+    return f"{folder_of(lane)}/{number // _SEALS_PER_FOLDER:08}/{number:012}{_SUFFIX}"
+
+
+def folder_of(lane: int) -> str:
+    """Return the folder of a lane's seals."""
+    return f"lane-{lane}"
+
+
+def read_seal(text: str, place: str) -> LogSeal:
+    """Return the seal that was kept at a place.
+
+    Errors: SealConflict when it is none.
+    """
+    try:
+        return of_text(text)
+    except UnreadableLogSeal:
+        raise SealConflict(f"{place} holds no log seal") from None
+
+
+class DirectorySealArchive:
+    """An archive in a folder: files that are written whole, once, and may only be read from then on."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder; it is made when needed."""
+        self._folder = folder
+
+    async def add(self, seal: LogSeal) -> None:
+        """Keep a seal; see SealArchive."""
+        path = self._folder / relative_path(seal.lane, seal.number)
+        await asyncio.to_thread(_write_once, path, to_text(seal))
+
+    async def last_number(self, lane: int) -> int:
+        """Return the highest number kept of a lane; see SealArchive."""
+        return await asyncio.to_thread(_last_number, self._folder / folder_of(lane))
+
+    async def read(self, lane: int, numbers: Sequence[int]) -> Sequence[LogSeal | None]:
+        """Return the seals of these numbers; see SealArchive."""
+        paths = [self._folder / relative_path(lane, number) for number in numbers]
+        return await asyncio.to_thread(lambda: [_read(path) for path in paths])
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write aside, then link: a file of that name is never half written, and never replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink()
+    _sync_folder(path.parent)
+    if path.read_text(encoding="ascii", errors="replace") != text:
+        raise SealConflict(f"{path} holds another log seal already")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _last_number(folder: Path) -> int:
+    names = [path.name for path in folder.glob("*") if path.is_dir()] if folder.is_dir() else []
+    for name in sorted(names, reverse=True):
+        numbers = [int(path.stem) for path in (folder / name).glob(f"[0-9]*{_SUFFIX}")]
+        if numbers:
+            return max(numbers)
+    return 0
+
+
+def _read(path: Path) -> LogSeal | None:
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return None
+    return read_seal(text, str(path))
