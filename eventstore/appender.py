@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.rows import tuple_row
 
+from eventstore.answer import Answer, accepted, judged
 from eventstore.arrays import ByteaArray, IntegerArray, SmallintArray, TextArray, UuidArray
 from eventstore.connections import APPEND_ROLE
-from eventstore.errors import EventIdReused, InvalidAppend, StoreUnavailable, WrongExpectedVersion
+from eventstore.errors import InvalidAppend, StoreUnavailable
 from eventstore.line import Line
 from eventstore.types import PULSE_LANE, Appended, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
     from typing import LiteralString, TypeAlias
     from uuid import UUID
 
@@ -30,14 +30,11 @@ if TYPE_CHECKING:
     from eventstore.types import NewEvent, StreamAppend
 
     Request: TypeAlias = Sequence[StreamAppend]
-    Answer: TypeAlias = tuple[int, int, int, datetime, list[int], int, int]
 
 _APPEND: LiteralString = (
-    "select * from es.append_v1(%b::smallint, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
+    "select * from es.append_v2(%b::smallint, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
 )
 _APPEND_PULSE: LiteralString = "select es.append_pulse_v1(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
-
-_OK, _DUPLICATE, _CONFLICT, _REUSED, _REFUSED = range(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +60,30 @@ class LedgerSender:
     async def send(self, batch: Sequence[Request]) -> Sequence[Appended | Exception]:
         """Append a batch; see Sender."""
         try:
-            rows = await self._line.call(lambda connection: self._append(connection, batch))
+            row = await self._line.call(lambda connection: self._append(connection, batch))
         except psycopg.Error as error:
             raise _condemned(error) from error
-        results = [self._result(request, row) for request, row in zip(batch, rows, strict=True)]
-        written = [row[2] for row in rows if row[1] == _OK]
+        results = judged(batch, self._lane, row) if row.codes else accepted(batch, self._lane, row)
+        written = [each.position for each in results if isinstance(each, Appended) and not each.duplicate]
         if written:
-            self._announce(Position(self._lane, written[-1]))
+            self._announce(written[-1])
         return results
 
     async def close(self) -> None:
         """Close the connection."""
         await self._line.close()
 
-    async def _append(
-        self, connection: psycopg.AsyncConnection, batch: Sequence[Request]
-    ) -> Sequence[Answer]:
+    async def _append(self, connection: psycopg.AsyncConnection, batch: Sequence[Request]) -> Answer:
         streams = [each for request in batch for each in request]
         events = [event for each in streams for event in each.events]
         await self._names.intern(connection, {each.category for each in streams}, events)
         cursor = connection.cursor(binary=True, row_factory=tuple_row)
         parameters = [self._lane, *self._stream_columns(batch), *_event_columns(events, self._names)]
         await cursor.execute(_APPEND, parameters, prepare=True)
-        return await cursor.fetchall()
+        row = await cursor.fetchone()
+        if row is None:
+            raise AssertionError("append_v2 answers one row")
+        return Answer(*row)
 
     def _stream_columns(self, batch: Sequence[Request]) -> Sequence[BinaryArray]:
         streams = [each for request in batch for each in request]
@@ -97,19 +95,6 @@ class LedgerSender:
             IntegerArray.of(each.expected_version for each in streams),
             IntegerArray.of(len(each.events) for each in streams),
         )
-
-    def _result(self, request: Request, row: Answer) -> Appended | Exception:
-        _, code, position, recorded_at, versions, stream, found = row
-        if code in (_OK, _DUPLICATE):
-            return Appended(
-                tuple(versions), Position(self._lane, position), recorded_at, duplicate=code == _DUPLICATE
-            )
-        if code == _REUSED:
-            return EventIdReused()
-        refused = request[stream - 1]
-        if code == _CONFLICT:
-            return WrongExpectedVersion(refused.stream_id, refused.expected_version, found)
-        return InvalidAppend(f"stream {refused.stream_id} belongs to another tenant or category")
 
 
 class PulseSender:
