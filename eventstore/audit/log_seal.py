@@ -27,6 +27,7 @@ from eventstore.audit.chain import microseconds
 NO_SEAL: Final = bytes(32)
 
 _FORMAT: Final = b"eventstore log seal v1\x00"
+_DIGEST_BYTES: Final = 32
 _FIXED: Final = struct.Struct(">16shqqqq")
 
 
@@ -78,8 +79,15 @@ class LogSeal:
         """How many events it covers."""
         return self.to_position - self.from_position + 1
 
+    def is_well_formed(self) -> bool:
+        """Return whether every field has its size: else bytes could move from one field to the next."""
+        digests = (self.root, self.end_hash, self.previous_hash, self.public_key)
+        return {len(each) for each in digests} == {_DIGEST_BYTES} and bool(self.statement)
+
     def is_signed(self) -> bool:
         """Return whether the signature is that of the key that the seal names."""
+        if not self.is_well_formed():
+            return False
         try:
             Ed25519PublicKey.from_public_bytes(self.public_key).verify(self.signature, self.statement)
         except (InvalidSignature, ValueError):
@@ -117,18 +125,22 @@ def of_text(text: str) -> LogSeal:
     """
     try:
         fields = json.loads(text)
-        return LogSeal(
-            log_id=UUID(fields["log_id"]),
+        seal = LogSeal(
+            log_id=UUID(str(fields["log_id"])),
             lane=int(fields["lane"]),
             number=int(fields["number"]),
             from_position=int(fields["from_position"]),
             to_position=int(fields["to_position"]),
-            sealed_at=datetime.fromisoformat(fields["sealed_at"]),
+            sealed_at=datetime.fromisoformat(fields["sealed_at"]).astimezone(UTC),
             root=bytes.fromhex(fields["root"]),
             end_hash=bytes.fromhex(fields["end_hash"]),
             previous_hash=bytes.fromhex(fields["previous_hash"]),
             public_key=bytes.fromhex(fields["public_key"]),
             signature=bytes.fromhex(fields["signature"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+        well_formed = seal.is_well_formed()
+    except (ValueError, KeyError, TypeError, struct.error) as error:
         raise UnreadableLogSeal("this is no log seal") from error
+    if not well_formed:
+        raise UnreadableLogSeal("this is no log seal")
+    return seal
