@@ -1,0 +1,209 @@
+"""Moves old partitions of the ledger into object storage, one small step after the other.
+
+Verify and export; put; read back and verify again; record; detach; drop. The steps up to the record change
+nothing that a reader sees; after it the events stand in both places, and are read from the database until it
+lets go of them. Whoever is killed in between leaves a state from which the next run goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, LiteralString
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from eventstore.archive import archived
+from eventstore.archive.chain_check import ArchiveRefused, lane_ranges
+from eventstore.archive.export import export, read_back
+from eventstore.archive.partition_list import list_partitions
+from eventstore.archive.record import record_of
+from eventstore.connections import READ_ROLE, backoff, connect
+from eventstore.errors import ArchiveDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+    from datetime import timedelta
+
+    from psycopg import AsyncConnection
+
+    from eventstore.archive.object_storage import ObjectStorage
+    from eventstore.archive.partition_list import PartitionInfo
+    from eventstore.store import EventStore
+
+ARCHIVE_ROLE: Final = "es_archive"
+
+#: How often a detach is tried against readers that hold the ledger, each time 200 milliseconds long.
+DETACH_TRIES_MAX: Final = 30
+
+_CHUNK_BYTES: Final = 8 * 1_048_576
+_LOG_ID: LiteralString = "select log_id from es.log_identity"
+_RECORD: LiteralString = "select es.record_archive_v1(%s::jsonb)"
+_DETACH: LiteralString = "select es.detach_partition_v1(%s)"
+_DROP: LiteralString = "select es.drop_partition_v1(%s)"
+
+
+class Step(Enum):
+    """How far an archiving is."""
+
+    EXPORTING = "exporting"
+    EXPORTED = "exported"
+    STORED = "stored"
+    READING_BACK = "reading back"
+    VERIFIED = "verified"
+    RECORDED = "recorded"
+    DETACHED = "detached"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A step of a partition, and of how many of its events it is through."""
+
+    partition: PartitionInfo
+    step: Step
+    events_done: int = 0
+
+
+class ReadersInTheWay(ArchiveRefused):
+    """Somebody reads the ledger for so long that the partition could not be detached; the next run tries."""
+
+
+def ignore(_: Progress) -> None:
+    """Hear of progress, and do nothing."""
+
+
+class Archiver:
+    """Archives the partitions of one store."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        conninfo: str,
+        storage: ObjectStorage,
+        *,
+        told: Callable[[Progress], None] = ignore,
+        detach_tries_max: int = DETACH_TRIES_MAX,
+    ) -> None:
+        """Take the store, its database, the storage, and who hears of progress."""
+        self._store = store
+        self._conninfo = conninfo
+        self._storage = storage
+        self._told = told
+        self._detach_tries_max = detach_tries_max
+
+    async def due(self, hot: timedelta) -> Sequence[PartitionInfo]:
+        """Return the partitions that are to be archived now, oldest first, or were begun.
+
+        Shape: without a gap from the oldest that is not archived; the newest populated one is never among
+        them, nor one that some lane still writes to.
+        Errors: StoreUnavailable.
+        """
+        found: list[PartitionInfo] = []
+        async with self._connected(READ_ROLE) as connection:
+            ledger = [each for each in await list_partitions(connection, hot) if each.log == "event"]
+        for each in ledger:
+            if each.state in {"archivable", "recorded", "detached"}:
+                found.append(each)
+            elif each.state not in {"archived", "deleted"}:
+                break
+        return found
+
+    async def archive(self, partition: PartitionInfo) -> None:
+        """Archive one partition, or finish what was begun.
+
+        Errors: ArchiveRefused naming what does not fit, ReadersInTheWay, ArchiveDamaged, StoreUnavailable.
+        """
+        if partition.state == "archivable":
+            await self._export_and_record(partition)
+        elif partition.state == "recorded":
+            await self._vouch(partition)
+        async with self._connected(ARCHIVE_ROLE) as connection:
+            await self._detach(connection, partition)
+            self._told(Progress(partition, Step.DETACHED))
+            await connection.execute(_DROP, [partition.from_position])
+            self._told(Progress(partition, Step.DROPPED))
+
+    async def _export_and_record(self, partition: PartitionInfo) -> None:
+        async with self._connected(READ_ROLE) as connection:
+            ranges = await lane_ranges(connection, partition.from_position, partition.to_position)
+            log_id = (await _row(connection, _LOG_ID))[0]
+        with tempfile.TemporaryDirectory(prefix="archive-") as scratch:
+            exported = await export(
+                self._store,
+                ranges,
+                Path(scratch),
+                log_id=log_id,
+                told=_counting(self._told, partition, Step.EXPORTING),
+            )
+            self._told(Progress(partition, Step.EXPORTED))
+            for content, each in exported.objects.items():
+                await self._storage.put_if_absent(each.name, exported.files[content].path)
+            self._told(Progress(partition, Step.STORED))
+        await read_back(self._storage, exported, _counting(self._told, partition, Step.READING_BACK))
+        self._told(Progress(partition, Step.VERIFIED))
+        async with self._connected(ARCHIVE_ROLE) as connection:
+            await connection.execute(_RECORD, [record_of(exported, self._storage)])
+        self._told(Progress(partition, Step.RECORDED))
+
+    async def _vouch(self, partition: PartitionInfo) -> None:
+        """Look once more whether storage has what was recorded, before the database lets go of it."""
+        async with self._connected(READ_ROLE) as connection:
+            objects = await archived.objects(connection, partition.from_position)
+        for each in objects.values():
+            digest = hashlib.sha256()
+            for start in range(0, each.size_bytes, _CHUNK_BYTES):
+                digest.update(await self._storage.read(each.name, start, _CHUNK_BYTES))
+            if digest.digest() != each.sha256:
+                raise ArchiveDamaged(
+                    self._storage.url_of(each.name), partition.from_position, partition.to_position
+                )
+
+    async def _detach(self, connection: AsyncConnection, partition: PartitionInfo) -> None:
+        tries = 0
+        async for pause_seconds in backoff():
+            try:
+                await connection.execute(_DETACH, [partition.from_position])
+            except psycopg.errors.LockNotAvailable as error:
+                tries += 1
+                if tries == self._detach_tries_max:
+                    raise ReadersInTheWay from error
+                await asyncio.sleep(pause_seconds)
+            else:
+                return
+
+    @asynccontextmanager
+    async def _connected(self, role: str) -> AsyncGenerator[AsyncConnection]:
+        connection = await connect(self._conninfo, role, "archive")
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+
+def _counting(
+    told: Callable[[Progress], None], partition: PartitionInfo, step: Step
+) -> Callable[[int], None]:
+    done = 0
+
+    def _count(events: int) -> None:
+        nonlocal done
+        done += events
+        told(Progress(partition, step, done))
+
+    return _count
+
+
+async def _row(connection: AsyncConnection, query: LiteralString) -> tuple[Any, ...]:
+    cursor = connection.cursor(binary=True, row_factory=tuple_row)
+    await cursor.execute(query)
+    row = await cursor.fetchone()
+    if row is None:
+        raise AssertionError("a row is always there")
+    return row

@@ -1,0 +1,117 @@
+"""What archiving promises: every read before it is the same read after it, and nothing is ever in neither place."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from eventstore.archive.archiver import Archiver
+from eventstore.archive.folder_storage import FolderStorage
+from eventstore.errors import EventsArchived
+from eventstore.postgres import PostgresEventStore
+from eventstore.types import Filter, Position
+from tests.fix_events import OTHER_TENANT, TENANT, append_to, read_everything
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+    from uuid import UUID
+
+    from eventstore.types import StoredEvent
+
+pytest_plugins = ["tests.fix_postgres"]
+
+START = Position(0, 0)
+NOW = timedelta()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FolderStorage:
+    """Give an empty storage."""
+    return FolderStorage(tmp_path / "cold")
+
+
+@pytest_asyncio.fixture
+async def ledger(database_url: str, storage: FolderStorage) -> AsyncIterator[PostgresEventStore]:
+    """Give a store that can read archived events."""
+    async with PostgresEventStore.open(database_url, cold=storage) as opened:
+        yield opened
+
+
+async def fill(store: PostgresEventStore, events: int) -> Sequence[UUID]:
+    """Append about so many events to streams that go on through all of it."""
+    streams = [uuid4() for _ in range(7)]
+    for number in range(events // 50):
+        stream_id = streams[number % 7]
+        tenant = OTHER_TENANT if number % 7 == 3 else TENANT
+        await store.append(append_to(stream_id, 50, tenant=tenant, category=f"kind {number % 7}"))
+    return streams
+
+
+async def archive_everything_due(store: PostgresEventStore, url: str, storage: FolderStorage) -> int:
+    """Archive what is full, whatever its age."""
+    archiver = Archiver(store, url, storage)
+    due = await archiver.due(NOW)
+    for each in due:
+        await archiver.archive(each)
+    return len(due)
+
+
+async def everything(store: PostgresEventStore, only: Filter) -> Sequence[StoredEvent]:
+    """Return what a filter lets through, read page by page."""
+    found: list[StoredEvent] = []
+    after = START
+    while (page := await store.read_all(after, limit=300, only=only)).scanned != after:
+        found += page.events
+        after = page.scanned
+    return found
+
+
+async def test_every_read_is_the_same_when_the_oldest_partitions_are_archived(
+    ledger: PostgresEventStore, database_url: str, storage: FolderStorage
+) -> None:
+    streams = await fill(ledger, 3_500)
+    filters = [
+        Filter(categories=frozenset({"kind 3"})),
+        Filter(tenant=OTHER_TENANT),
+        Filter(event_types=frozenset({"never seen"})),
+    ]
+    log = await read_everything(ledger)
+    filtered = [await everything(ledger, only) for only in filters]
+    histories = [await ledger.read_stream(each) for each in streams]
+
+    assert await archive_everything_due(ledger, database_url, storage) == 3
+
+    assert await read_everything(ledger) == log
+    assert await read_everything(ledger, page=77) == log
+    assert [await everything(ledger, only) for only in filters] == filtered
+    assert [await ledger.read_stream(each) for each in streams] == histories
+    assert await ledger.read_stream(streams[3], tenant=TENANT) == []
+    assert (
+        await ledger.read_stream(streams[3], tenant=OTHER_TENANT, from_version=60, limit=5)
+        == histories[3][59:64]
+    )
+
+
+async def test_without_the_storage_a_read_of_archived_events_says_where_they_are(
+    ledger: PostgresEventStore, database_url: str, storage: FolderStorage
+) -> None:
+    streams = await fill(ledger, 1_500)
+    await archive_everything_due(ledger, database_url, storage)
+
+    async with PostgresEventStore.open(database_url) as without:
+        for reading in (
+            without.read_all(START),
+            without.read_all(START, only=Filter(tenant=TENANT)),
+            without.read_stream(streams[0]),
+        ):
+            with pytest.raises(
+                EventsArchived, match=r"1 to 1000 are archived at file:///.*\.events\.parquet"
+            ):
+                await reading
+        assert (await without.read_all(Position(0, 1_000), limit=1)).events[0].position == Position(0, 1_001)
