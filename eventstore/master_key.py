@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from eventstore.errors import MasterKeyMissing
+from eventstore.key_file import read_or_create_key
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+    from uuid import UUID
 
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
@@ -26,13 +30,17 @@ class MasterKey(Protocol):
         ...
 
     async def wrap(self, key: bytes, context: bytes) -> bytes:
-        """Return the key encrypted, bound to a context."""
+        """Return the key encrypted, bound to a context.
+
+        Errors: MasterKeyUnavailable.
+        """
         ...
 
     async def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         """Return the key that was wrapped in the same context.
 
-        Errors: cryptography.exceptions.InvalidTag when it was altered or the context differs.
+        Errors: cryptography.exceptions.InvalidTag when it was altered or the context differs;
+        MasterKeyUnavailable.
         """
         ...
 
@@ -53,8 +61,7 @@ class LocalMasterKey:
 
         Errors: ValueError when the file holds no key; OSError.
         """
-        text = await asyncio.to_thread(_read_or_create, path)
-        return cls(bytes.fromhex(text.strip()))
+        return cls(await asyncio.to_thread(read_or_create_key, path))
 
     async def wrap(self, key: bytes, context: bytes) -> bytes:
         """Return the key encrypted, bound to a context."""
@@ -66,13 +73,17 @@ class LocalMasterKey:
         return self._cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], context)
 
 
-def _read_or_create(path: Path) -> str:
-    """Several processes may come here at once: the key is written aside, and the first link wins."""
-    if not path.exists():
-        fresh = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-        fresh.touch(mode=0o600, exist_ok=False)
-        fresh.write_text(os.urandom(_KEY_BYTES).hex() + "\n", encoding="ascii")
-        with suppress(FileExistsError):
-            os.link(fresh, path)
-        fresh.unlink()
-    return path.read_text(encoding="ascii")
+def choose(master_keys: Iterable[MasterKey], master_key_id: str) -> MasterKey:
+    """Return the master key of this id.
+
+    Errors: MasterKeyMissing.
+    """
+    for each in master_keys:
+        if each.master_key_id == master_key_id:
+            return each
+    raise MasterKeyMissing(master_key_id)
+
+
+def key_context(tenant: UUID, key_id: UUID) -> bytes:
+    """Return what a tenant's wrapped key is bound to, so that it passes for no other's."""
+    return tenant.bytes + key_id.bytes

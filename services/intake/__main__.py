@@ -43,10 +43,9 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
     """
     config, timing = ServiceConfig.read(environment), TimingConfig.read(environment)
     url, clock = config.database_url, SystemClock()
-    vault = vault_of(url, SealingConfig.read(environment))
+    vault = await stack.enter_async_context(vault_of(url, SealingConfig.read(environment)))
     evidence = FileEvidence(EvidenceConfig.read(environment).folder, vault)
     store = await stack.enter_async_context(open_event_store(config))
-    await stack.enter_async_context(vault)
     pool = await stack.enter_async_context(open_pool(url, role=ROLE, application_name=NAME))
     projections = (CatalogueProjection(), JobsProjection(), SubmissionsProjection(), HistoryProjection())
     projectors = [Projector(store, url, each, role=ROLE) for each in projections]

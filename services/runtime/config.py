@@ -190,10 +190,34 @@ class TimingConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class SealingConfig:
-    """The master key, which wraps the customers' keys."""
+class MasterKeyConfig:
+    """A master key: the content of its file, or what AWS KMS knows it by; `variable` is who named it."""
 
-    master_key: bytes = field(repr=False)
+    variable: str
+    local_key: bytes = field(default=b"", repr=False)
+    kms_key: str = ""
+
+    @classmethod
+    def read(cls, env: Environment, name: str) -> MasterKeyConfig:
+        """Read it from the variable `<name>_KMS` or, without that, `<name>_FILE`.
+
+        Errors: ConfigError naming the variable; when both are set.
+        """
+        in_file, in_kms = f"{name}_FILE", f"{name}_KMS"
+        kms_key = env.text(in_kms, "")
+        if not kms_key:
+            return cls(in_file, local_key=env.secret(in_file))
+        if env.text(in_file, ""):
+            raise ConfigError(f"{in_file} and {in_kms} are both set: one of them keeps the master key")
+        return cls(in_kms, kms_key=kms_key)
+
+
+@dataclass(frozen=True, slots=True)
+class SealingConfig:
+    """The master key, which wraps the customers' keys, and the one that it replaces, if any."""
+
+    master_key: MasterKeyConfig
+    former: MasterKeyConfig | None = None
 
     @classmethod
     def read(cls, env: Environment) -> SealingConfig:
@@ -201,7 +225,12 @@ class SealingConfig:
 
         Errors: ConfigError naming the variable.
         """
-        return cls(master_key=env.secret(_PREFIX + "MASTER_KEY_FILE"))
+        former = _PREFIX + "FORMER_MASTER_KEY"
+        replaces = any(env.text(f"{former}_{kind}", "") for kind in ("FILE", "KMS"))
+        return cls(
+            master_key=MasterKeyConfig.read(env, _PREFIX + "MASTER_KEY"),
+            former=MasterKeyConfig.read(env, former) if replaces else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

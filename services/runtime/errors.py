@@ -93,6 +93,8 @@ STORE_ERRORS: Final[Mapping[type[store.EventStoreError], type[domain.DomainError
     store.StoreUnavailable: domain.StoreDown,
     store.LeaseLost: domain.LeaseLost,
     store.KeyDestroyed: domain.CustomerErased,
+    store.MasterKeyUnavailable: domain.StoreDown,
+    store.MasterKeyMissing: InternalFault,
     store.UnknownEvent: domain.EventUnknown,
 }
 

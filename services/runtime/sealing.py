@@ -1,23 +1,51 @@
-"""The vault of a process, with the master key that its configuration names."""
+"""The vault of a process, with the master keys that its configuration names."""
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from eventstore.master_key import LocalMasterKey
 from eventstore.vault import Vault
 from services.runtime.config import ConfigError
+from services.runtime.master_key_kms import KmsMasterKey
 
 if TYPE_CHECKING:
-    from services.runtime.config import SealingConfig
+    from collections.abc import AsyncGenerator, Sequence
+
+    from eventstore.master_key import MasterKey
+    from services.runtime.config import MasterKeyConfig, SealingConfig
 
 
-def vault_of(database_url: str, config: SealingConfig) -> Vault:
-    """Return the vault; it connects when used first, and is closed by leaving its context.
+@asynccontextmanager
+async def vault_of(database_url: str, config: SealingConfig) -> AsyncGenerator[Vault]:
+    """Lend the vault; it connects to the database when used first.
 
-    Errors: ConfigError when the key file does not hold 64 hexadecimal digits.
+    Errors: ConfigError when a key file does not hold 64 hexadecimal digits; MasterKeyUnavailable.
     """
+    async with (
+        master_keys_of(config) as (master_key, *former),
+        Vault(database_url, master_key, former=former) as vault,
+    ):
+        yield vault
+
+
+@asynccontextmanager
+async def master_keys_of(config: SealingConfig) -> AsyncGenerator[Sequence[MasterKey]]:
+    """Lend the master keys, the one that new keys are wrapped by first.
+
+    Errors: ConfigError when a key file does not hold 64 hexadecimal digits; MasterKeyUnavailable.
+    """
+    async with AsyncExitStack() as stack:
+        yield [await _open(each, stack) for each in (config.master_key, config.former) if each is not None]
+
+
+async def _open(config: MasterKeyConfig, stack: AsyncExitStack) -> MasterKey:
+    if config.kms_key:
+        kept = await KmsMasterKey.open(config.kms_key)
+        stack.callback(kept.close)
+        return kept
     try:
-        return Vault(database_url, LocalMasterKey(bytes.fromhex(config.master_key.decode("ascii"))))
+        return LocalMasterKey(bytes.fromhex(config.local_key.decode("ascii")))
     except ValueError as error:
-        raise ConfigError("DIRECTORYBOLT_MASTER_KEY_FILE has to hold 64 hexadecimal digits") from error
+        raise ConfigError(f"{config.variable} has to hold 64 hexadecimal digits") from error
