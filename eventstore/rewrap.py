@@ -7,33 +7,34 @@ both master keys work all the while. A key that is destroyed meanwhile stays des
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from eventstore.connections import connect
+from eventstore.line import Lines
 from eventstore.master_key import choose, key_context
-from eventstore.vault import VAULT_ROLE
+from eventstore.vault import PATIENCE_SECONDS, VAULT_ROLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import LiteralString
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import LiteralString, TypeAlias
     from uuid import UUID
 
     from psycopg import AsyncConnection
 
     from eventstore.master_key import MasterKey
 
+    Row: TypeAlias = tuple[Any, ...]
+
 KEYS_PER_PAGE: Final = 64
 
-_LEFT: LiteralString = (
-    "select count(*) from vault.tenant_key where wrapped_key is not null and master_key_id <> %s"
-)
+_LEFT: LiteralString = "select count(*) from vault.tenant_key where wrapped_key is not null and master_key_id <> %(master_key_id)s"
 _PAGE: LiteralString = (
     "select tenant, key_id, wrapped_key, master_key_id from vault.tenant_key"
-    " where wrapped_key is not null and master_key_id <> %s order by tenant limit %s"
+    " where wrapped_key is not null and master_key_id <> %(master_key_id)s order by tenant limit %(limit)s"
 )
 _REPLACE: LiteralString = (
     "update vault.tenant_key set wrapped_key = %(rewrapped)s, master_key_id = %(master_key_id)s"
     " where tenant = %(tenant)s and wrapped_key = %(wrapped)s"
+    " returning tenant"
 )
 
 
@@ -53,36 +54,40 @@ async def rewrap(
     """Wrap by `master_key` whatever another one wrapped, and return how many keys that were.
 
     `report` is told how many are done and how many are left.
-    Errors: MasterKeyMissing; MasterKeyUnavailable; InvalidTag when a row was altered; psycopg.Error.
+    Errors: MasterKeyMissing; MasterKeyUnavailable; StoreUnavailable; InvalidTag when a row was altered.
     """
-    done = 0
-    async with await connect(conninfo, VAULT_ROLE, "rewrap") as connection:
-        while page := await _page(connection, master_key.master_key_id):
-            await asyncio.gather(*(_rewrap(connection, each, master_key, former) for each in page))
+    lines = Lines(conninfo, VAULT_ROLE, "rewrap")
+    new, done = master_key.master_key_id, 0
+    try:
+        while page := await _page(lines, new):
+            for each in await asyncio.gather(*(_rewrapped(each, master_key, former) for each in page)):
+                await _rows(lines, _REPLACE, {**each, "master_key_id": new})
             done += len(page)
-            report(done, await _left(connection, master_key.master_key_id))
+            [[left]] = await _rows(lines, _LEFT, {"master_key_id": new})
+            report(done, left)
+    finally:
+        await lines.close()
     return done
 
 
-async def _page(connection: AsyncConnection, master_key_id: str) -> Sequence[_WrappedKey]:
-    cursor = await connection.execute(_PAGE, [master_key_id, KEYS_PER_PAGE])
-    return [_WrappedKey(row[0], row[1], bytes(row[2]), row[3]) for row in await cursor.fetchall()]
+async def _page(lines: Lines, master_key_id: str) -> Sequence[_WrappedKey]:
+    rows = await _rows(lines, _PAGE, {"master_key_id": master_key_id, "limit": KEYS_PER_PAGE})
+    return [
+        _WrappedKey(tenant, key_id, bytes(wrapped), wrapped_by)
+        for tenant, key_id, wrapped, wrapped_by in rows
+    ]
 
 
-async def _rewrap(
-    connection: AsyncConnection, key: _WrappedKey, master_key: MasterKey, former: Sequence[MasterKey]
-) -> None:
+async def _rewrapped(
+    key: _WrappedKey, master_key: MasterKey, former: Sequence[MasterKey]
+) -> Mapping[str, object]:
     context = key_context(key.tenant, key.key_id)
     plain = await choose(former, key.master_key_id).unwrap(key.wrapped, context)
-    values = {
-        "rewrapped": await master_key.wrap(plain, context),
-        "master_key_id": master_key.master_key_id,
-        "tenant": key.tenant,
-        "wrapped": key.wrapped,
-    }
-    await connection.execute(_REPLACE, values)
+    return {"tenant": key.tenant, "wrapped": key.wrapped, "rewrapped": await master_key.wrap(plain, context)}
 
 
-async def _left(connection: AsyncConnection, master_key_id: str) -> int:
-    row = await (await connection.execute(_LEFT, [master_key_id])).fetchone()
-    return cast("tuple[Any, ...]", row)[0]
+async def _rows(lines: Lines, query: LiteralString, values: Mapping[str, object]) -> Sequence[Row]:
+    async def _read(connection: AsyncConnection) -> Sequence[Row]:
+        return await (await connection.execute(query, values)).fetchall()
+
+    return await lines.call(_read, PATIENCE_SECONDS)

@@ -11,7 +11,6 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-import psycopg
 from cryptography.exceptions import InvalidTag
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -29,7 +28,7 @@ _EXIT_FAILED = 3
 async def rewrap_all(environment: Environment, report: Callable[[int, int], None]) -> int:
     """Rewrap what the former master key wrapped, and return how many keys that were.
 
-    Errors: ConfigError; MasterKeyMissing; MasterKeyUnavailable; psycopg.Error; InvalidTag.
+    Errors: ConfigError; MasterKeyMissing; MasterKeyUnavailable; StoreUnavailable; InvalidTag.
     """
     config = SealingConfig.read(environment)
     if config.former is None:
@@ -51,7 +50,7 @@ def main() -> None:
                 progress.update(task, completed=done, total=done + left)
 
             done = asyncio.run(rewrap_all(Environment(), _report))
-    except (ConfigError, EventStoreError, psycopg.Error) as error:
+    except (ConfigError, EventStoreError) as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         raise SystemExit(_EXIT_FAILED) from None
     except InvalidTag:
