@@ -23,6 +23,7 @@ from eventstore.types import LEDGER_LANE, Filter
 from eventstore.vault import Vault
 from stack.postgres import EmbeddedPostgres
 from tests.fix_events import OTHER_TENANT, TENANT, append_to, event
+from tests.fix_postgres import postgres_binaries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -58,8 +59,7 @@ async def migrate_by_command(url: str) -> tuple[int | None, str]:
 @pytest_asyncio.fixture
 async def url() -> AsyncIterator[str]:
     """Give the owner's database in a cluster where nothing of ours exists yet."""
-    named = os.environ.get("TEST_POSTGRES_BINARIES")
-    async with EmbeddedPostgres.throwaway(binaries=Path(named) if named else None) as cluster:
+    async with EmbeddedPostgres.throwaway(binaries=postgres_binaries()) as cluster:
         await run(
             cluster.conninfo(),
             "create role owner login createrole",

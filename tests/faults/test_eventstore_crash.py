@@ -20,6 +20,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.types import Position
 from stack.postgres import EmbeddedPostgres
 from tests.fix_events import append_to, read_everything
+from tests.fix_postgres import postgres_binaries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -89,7 +90,7 @@ async def writing(url: str, callers: int = 4) -> AsyncGenerator[Writer]:
 @pytest_asyncio.fixture
 async def postgres() -> AsyncIterator[EmbeddedPostgres]:
     """Run a durable Postgres of the test's own."""
-    async with EmbeddedPostgres.throwaway() as cluster:
+    async with EmbeddedPostgres.throwaway(binaries=postgres_binaries()) as cluster:
         yield cluster
 
 
