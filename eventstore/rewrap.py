@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 KEYS_PER_PAGE: Final = 64
 
-_LEFT: LiteralString = "select count(*) from vault.tenant_key where wrapped_key is not null and master_key_id <> %(master_key_id)s"
+_LEFT: LiteralString = (
+    "select count(*) from vault.tenant_key"
+    " where wrapped_key is not null and master_key_id <> %(master_key_id)s"
+)
 _PAGE: LiteralString = (
     "select tenant, key_id, wrapped_key, master_key_id from vault.tenant_key"
     " where wrapped_key is not null and master_key_id <> %(master_key_id)s order by tenant limit %(limit)s"
@@ -60,8 +63,11 @@ async def rewrap(
     new, done = master_key.master_key_id, 0
     try:
         while page := await _page(lines, new):
-            for each in await asyncio.gather(*(_rewrapped(each, master_key, former) for each in page)):
-                await _rows(lines, _REPLACE, {**each, "master_key_id": new})
+            results = await asyncio.gather(
+                *(_rewrap(lines, each, master_key, former) for each in page), return_exceptions=True
+            )
+            for error in filter(None, results):
+                raise error
             done += len(page)
             [[left]] = await _rows(lines, _LEFT, {"master_key_id": new})
             report(done, left)
@@ -72,18 +78,19 @@ async def rewrap(
 
 async def _page(lines: Lines, master_key_id: str) -> Sequence[_WrappedKey]:
     rows = await _rows(lines, _PAGE, {"master_key_id": master_key_id, "limit": KEYS_PER_PAGE})
-    return [
-        _WrappedKey(tenant, key_id, bytes(wrapped), wrapped_by)
-        for tenant, key_id, wrapped, wrapped_by in rows
-    ]
+    return [_WrappedKey(row[0], row[1], bytes(row[2]), row[3]) for row in rows]
 
 
-async def _rewrapped(
-    key: _WrappedKey, master_key: MasterKey, former: Sequence[MasterKey]
-) -> Mapping[str, object]:
+async def _rewrap(lines: Lines, key: _WrappedKey, master_key: MasterKey, former: Sequence[MasterKey]) -> None:
     context = key_context(key.tenant, key.key_id)
     plain = await choose(former, key.master_key_id).unwrap(key.wrapped, context)
-    return {"tenant": key.tenant, "wrapped": key.wrapped, "rewrapped": await master_key.wrap(plain, context)}
+    values = {
+        "tenant": key.tenant,
+        "wrapped": key.wrapped,
+        "rewrapped": await master_key.wrap(plain, context),
+        "master_key_id": master_key.master_key_id,
+    }
+    await _rows(lines, _REPLACE, values)
 
 
 async def _rows(lines: Lines, query: LiteralString, values: Mapping[str, object]) -> Sequence[Row]:
