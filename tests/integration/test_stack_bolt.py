@@ -38,6 +38,7 @@ VERBS = [
     "proto",
     "bench",
     "sim",
+    "majors",
     "chaos",
     "docs",
     "deploy-check",
