@@ -22,7 +22,7 @@ begin
     from pg_attribute, aclexplode(attacl) where attrelid = p_live and attnum > 0 and not attisdropped
   loop
     execute format('grant %s%s on %s to %s%s', v_each.privilege_type,
-                   coalesce(format(' (%I)', v_each.name), ''), p_clone, v_each.grantee,
+                   coalesce(' (' || quote_ident(v_each.name) || ')', ''), p_clone, v_each.grantee,
                    case when v_each.is_grantable then ' with grant option' else '' end);
   end loop;
   for v_each in
