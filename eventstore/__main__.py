@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import click
 
+from eventstore.commands.archive import archive
 from eventstore.commands.doctor import doctor
+from eventstore.commands.log_seals import log_seals
 from eventstore.commands.migrate import migrate
+from eventstore.commands.partitions import partitions
+from eventstore.commands.retention import retention
+from eventstore.commands.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,8 +23,13 @@ def cli() -> None:
 
 
 for each in (
+    archive,
     doctor,
+    log_seals,
     migrate,
+    partitions,
+    retention,
+    verify,
 ):
     cli.add_command(each)
 
