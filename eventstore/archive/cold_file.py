@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.archive.object_storage import ObjectStorageUnavailable
 from eventstore.archive.parquet_reader import Footer
 from eventstore.errors import ArchiveDamaged
 
@@ -40,9 +41,14 @@ class ColdFile:
         return await asyncio.to_thread(footer.table, number, span.start, content)
 
     async def _vouched(self, span: Span, first_position: int, last_position: int) -> bytes:
+        content = b""
         for _ in range(_TRIES):
             content = await self._storage.read(self._object.name, span.start, span.length)
             digest = await asyncio.to_thread(hashlib.sha256, content)
             if digest.digest() == span.sha256:
                 return content
-        raise ArchiveDamaged(self._storage.url_of(self._object.name), first_position, last_position)
+        url = self._storage.url_of(self._object.name)
+        whole = await self._storage.size_bytes(self._object.name) == self._object.size_bytes
+        if whole and len(content) < span.length:
+            raise ObjectStorageUnavailable(f"reading {url} ends early, again and again")
+        raise ArchiveDamaged(url, first_position, last_position)

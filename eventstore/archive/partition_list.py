@@ -23,7 +23,8 @@ with part as (
          to_regclass(format('es.%%I', p.log || '_from_' || p.from_position)) as relation,
          not exists (select from es.lane l
                      where (l.lane >= 0) = (p.log = 'event') and l.floor < p.to_position) as is_full
-  from es.partition p
+  from (select log, from_position, to_position from es.partition
+        union select 'event', from_position, to_position from es.archive) p
 ), told as (
   select part.*, a.from_position is not null as is_archived, a.detached_at, a.dropped_at, a.deleted_at,
          a.hold_until, a.url,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 import psycopg
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from eventstore.errors import EventStoreError
@@ -50,6 +51,11 @@ def show(rows: Sequence[Mapping[str, object]], *, as_json: bool, title: str, emp
         click.echo(empty)
     else:
         Console().print(_table(rows, title))
+
+
+def size(count_bytes: int | None) -> str:
+    """Return a number of bytes as people read it."""
+    return decimal(count_bytes) if count_bytes else ""
 
 
 def _table(rows: Sequence[Mapping[str, object]], title: str) -> Table:

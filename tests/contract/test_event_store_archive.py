@@ -1,4 +1,4 @@
-"""What archiving promises: every read before it is the same read after it, and nothing is ever in neither place."""
+"""What archiving promises: every read is the same after it, and nothing is ever in neither place."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import psycopg
 import pytest
 import pytest_asyncio
 

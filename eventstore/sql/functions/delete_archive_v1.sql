@@ -19,8 +19,8 @@ begin
     raise exception 'partition % holds events that are to be kept', p_from_position
       using errcode = 'object_not_in_prerequisite_state';
   end if;
-  if exists (select from partition p left join archive a using (from_position)
-             where p.log = 'event' and p.from_position < p_from_position and a.deleted_at is null)
+  if exists (select from partition where log = 'event' and from_position < p_from_position)
+    or exists (select from archive where from_position < p_from_position and deleted_at is null)
   then
     raise exception 'an older partition than % is not deleted yet', p_from_position
       using errcode = 'object_not_in_prerequisite_state';

@@ -20,9 +20,7 @@ begin
     raise exception 'partition % is held in the database until %', p_from_position, v_archive.hold_until
       using errcode = 'object_not_in_prerequisite_state';
   end if;
-  if exists (select from partition p left join archive a using (from_position)
-             where p.log = 'event' and p.from_position < p_from_position and a.detached_at is null)
-  then
+  if exists (select from partition where log = 'event' and from_position < p_from_position) then
     -- Readers rely on it: what is archived is always the beginning of the log.
     raise exception 'an older partition than % stands in the database still', p_from_position
       using errcode = 'object_not_in_prerequisite_state';
@@ -30,6 +28,7 @@ begin
   perform refuse_populated_partition_v1(p_from_position);
   lock table event in access exclusive mode;
   execute format('alter table es.event detach partition es.%I', 'event_from_' || p_from_position);
+  delete from partition where log = 'event' and from_position = p_from_position;
   update archive set detached_at = clock_timestamp(), hold_until = null where from_position = p_from_position;
   return true;
 end $$;
