@@ -72,7 +72,7 @@ def replica_names(submitters: int, *, gateway: bool = False) -> list[tuple[str, 
     """Return (process name, service) of every process, submitters numbered from 1."""
     workers = [(f"submitter-{number}", "submitter") for number in range(1, submitters + 1)]
     optional = [("gateway", "gateway")] if gateway else []
-    return [*optional, ("intake", "intake"), ("scheduler", "scheduler"), *workers, ("monitor", "monitor")]
+    return [("intake", "intake"), ("scheduler", "scheduler"), *workers, ("monitor", "monitor"), *optional]
 
 
 def inherited() -> dict[str, str]:

@@ -215,7 +215,10 @@ class Mesh:
             Gated(self._service(replica), serving(replica.health_address), self._running().guardian)
             for replica in self._replicas
         ]
-        await self._running().start(*gates, restart=ON_FAILURE)
+        # What the others append through is there before them; without it they would begin without it.
+        ahead = [each for each in gates if each.name == "gateway"]
+        for wave in (ahead, [each for each in gates if each not in ahead]):
+            await self._running().start(*wave, restart=ON_FAILURE)
 
     def _ports(self, memory_name: str, count: int) -> tuple[int, ...]:
         """Return the ports of the last run, so that an address book stays right, or new ones."""

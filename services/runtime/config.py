@@ -98,7 +98,7 @@ class TelemetryConfig:
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """What all four services need. Port 0 lets the system choose; the process prints the choice.
+    """What all services need. Port 0 lets the system choose; the process prints the choice.
 
     `staff_key` and `service_key` are whole API keys; `token_secret` seals page and position tokens;
     `lifeline_fd` is an inherited pipe whose end asks the process to drain; an empty `gateway_address` means

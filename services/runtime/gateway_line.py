@@ -1,7 +1,7 @@
 """The stream to the gateway, kept up: begun again when it ends, given up when it stays away.
 
 A stream that breaks leaves open whether an append was written. It is sent again, with the same event ids,
-when the stream is back within a grace; after that whoever waits, and whoever comes until it is back, is told
+when the stream is back soon; after that whoever waits, and whoever comes until it is back, is told
 that the gateway is away. A frozen gateway is known by its silence: while an answer takes its time, a living
 one says four times in a second that it lives.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Stream: TypeAlias = grpc.aio.StreamStreamCall[wire.AppendRequest, wire.AppendResponse]
 
 #: How long a stream may be gone before appends go another way.
-GRACE_SECONDS: Final = 0.5
+GONE_SECONDS_MAX: Final = 0.5
 OPEN_SECONDS_MAX: Final = 2.0
 #: So often it is looked whether the gateway said something, and so often in a row it may have said nothing.
 LOOK_SECONDS: Final = 0.25
@@ -65,7 +65,7 @@ class GatewayLine:
         self._queue = GatewayQueue()
         self._heard = False
         self._away = False
-        self._grace: asyncio.TimerHandle | None = None
+        self._gone: asyncio.TimerHandle | None = None
 
     @classmethod
     @asynccontextmanager
@@ -80,7 +80,8 @@ class GatewayLine:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(line._queue.close(), DRAIN_SECONDS_MAX)
                 await _ended(keeping)
-                line._give_up("closed")
+                line._away = True
+                line._queue.give_up()
 
     @property
     def is_away(self) -> bool:
@@ -104,7 +105,7 @@ class GatewayLine:
         """Hold one stream after the other."""
         pauses = backoff(seconds_max=_PAUSE_SECONDS_MAX)
         while True:
-            self._begin_grace()
+            self._note_gone()
             opened = False
             try:
                 async with self._opened() as stream:
@@ -165,22 +166,22 @@ class GatewayLine:
         raise _Silent
 
     def _welcome(self) -> None:
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
+        if self._gone is not None:
+            self._gone.cancel()
+            self._gone = None
         if self._away:
             self._away = False
             _log.info("gateway.back")
 
-    def _begin_grace(self) -> None:
-        if self._grace is None and not self._away:
+    def _note_gone(self) -> None:
+        if self._gone is None and not self._away:
             loop = asyncio.get_running_loop()
-            self._grace = loop.call_later(GRACE_SECONDS, self._give_up, "unreachable")
+            self._gone = loop.call_later(GONE_SECONDS_MAX, self._give_up, "unreachable")
 
     def _give_up(self, reason: str) -> None:
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
+        if self._gone is not None:
+            self._gone.cancel()
+            self._gone = None
         if not self._away:
             self._away = True
             _log.warning("gateway.away", reason=reason)

@@ -85,8 +85,6 @@ class GatewayQueue:
         """Wait for something that was not sent, and return as much of it as one message may hold."""
         while True:
             await self._arrived.wait()
-            # Callers that the last answers have just woken come back within this turn: they belong together.
-            await asyncio.sleep(0)
             message = self._message()
             if message is not None:
                 return message

@@ -89,6 +89,7 @@ async def test_after_a_broken_stream_only_what_has_no_answer_is_sent_again() -> 
 
     queue.send_again()
     later = asked(queue)
+    await asyncio.sleep(0)
 
     assert [each.number for each in (await queue.take()).appends] == [1, 3, 4]
     queue.settle(answered(1, 3, 4))
