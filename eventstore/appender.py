@@ -1,4 +1,4 @@
-"""Sends batches of appends, and of pulses, to the functions of the database: one statement per batch.
+"""Writes batches of appends, and of pulses, down for the functions of the database: one statement per batch.
 
 The statement is autocommitted, so a process that freezes or dies between two of its bytes blocks nobody: the
 lock lives and dies inside the server. After a lost connection the same event ids are sent again; the
@@ -7,34 +7,27 @@ database answers what it has already with the first answer.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-import psycopg
-from psycopg.rows import tuple_row
-
-from eventstore.answer import Answer, accepted, judged
+from eventstore.answer import read_answer
 from eventstore.arrays import ByteaArray, IntegerArray, SmallintArray, TextArray, UuidArray
-from eventstore.connections import APPEND_ROLE
-from eventstore.errors import InvalidAppend, StoreUnavailable
-from eventstore.line import Line
 from eventstore.types import PULSE_LANE, Appended, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import LiteralString, TypeAlias
+    from typing import LiteralString
     from uuid import UUID
 
-    from eventstore.arrays import BinaryArray
+    from psycopg.pq.abc import PGresult
+
+    from eventstore.answer import LedgerRequest
     from eventstore.names import Names
-    from eventstore.types import NewEvent, StreamAppend
+    from eventstore.types import NewEvent
 
-    Request: TypeAlias = Sequence[StreamAppend]
-
-_APPEND: LiteralString = (
-    "select * from es.append_v2(%b::smallint, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
-)
-_APPEND_PULSE: LiteralString = "select es.append_pulse_v1(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
+_SMALLINT: Final = struct.Struct(">h")
+_BIGINT: Final = struct.Struct(">q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,110 +40,112 @@ class Pulse:
     event: NewEvent
 
 
-class LedgerSender:
-    """Appends batches to one ledger lane."""
+class LedgerLetter:
+    """How a batch of appends to one ledger lane is written down, and its answer read."""
 
-    def __init__(self, conninfo: str, lane: int, names: Names, announce: Callable[[Position], None]) -> None:
-        """Take the database, the lane, and whom to tell of the last position of each batch."""
-        self._line = Line(conninfo, APPEND_ROLE, f"append {lane}")
+    prepare: LiteralString = (
+        "prepare call(smallint, integer[], uuid[], uuid[], smallint[], integer[], integer[],"
+        " uuid[], smallint[], smallint[], bytea[], uuid[], uuid[], text[], text[])"
+        " as select * from es.append_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+    )
+
+    def __init__(self, lane: int, names: Names, announce: Callable[[Position], None]) -> None:
+        """Take the lane, the numbers of names, and whom to tell of the last position of each batch."""
+        self.purpose = f"append {lane}"
         self._lane = lane
+        self._lane_encoded = _SMALLINT.pack(lane)
         self._names = names
         self._announce = announce
+        self._newest = 0
 
-    async def send(self, batch: Sequence[Request]) -> Sequence[Appended | Exception]:
-        """Append a batch; see Sender."""
-        try:
-            row = await self._line.call(lambda connection: self._append(connection, batch))
-        except psycopg.Error as error:
-            raise _condemned(error) from error
-        results = judged(batch, self._lane, row) if row.codes else accepted(batch, self._lane, row)
-        written = [each.position for each in results if isinstance(each, Appended) and not each.duplicate]
-        if written:
-            self._announce(written[-1])
-        return results
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._line.close()
-
-    async def _append(self, connection: psycopg.AsyncConnection, batch: Sequence[Request]) -> Answer:
-        streams = [each for request in batch for each in request]
+    def encode(self, batch: Sequence[LedgerRequest]) -> Sequence[bytes]:
+        """Return the parameters of append_v2; see Letter."""
+        streams = [each for request in batch for each in request.appends]
         events = [event for each in streams for event in each.events]
-        await self._names.intern(connection, {each.category for each in streams}, events)
-        cursor = connection.cursor(binary=True, row_factory=tuple_row)
-        parameters = [self._lane, *self._stream_columns(batch), *_event_columns(events, self._names)]
-        await cursor.execute(_APPEND, parameters, prepare=True)
-        row = await cursor.fetchone()
-        if row is None:
-            raise AssertionError("append_v2 answers one row")
-        return Answer(*row)
+        category_ids = self._names.category_ids
+        return [
+            self._lane_encoded,
+            IntegerArray.of(
+                number for number, request in enumerate(batch, 1) for _ in request.appends
+            ).encoded,
+            UuidArray.of(each.stream_id for each in streams).encoded,
+            UuidArray.of(each.tenant for each in streams).encoded,
+            SmallintArray.of(category_ids[each.category] for each in streams).encoded,
+            IntegerArray.of(each.expected_version for each in streams).encoded,
+            IntegerArray.of(len(each.events) for each in streams).encoded,
+            *_event_columns(events, self._names),
+        ]
 
-    def _stream_columns(self, batch: Sequence[Request]) -> Sequence[BinaryArray]:
-        streams = [each for request in batch for each in request]
-        return (
-            IntegerArray.of(number for number, request in enumerate(batch, 1) for _ in request),
-            UuidArray.of(each.stream_id for each in streams),
-            UuidArray.of(each.tenant for each in streams),
-            SmallintArray.of(self._names.category_ids[each.category] for each in streams),
-            IntegerArray.of(each.expected_version for each in streams),
-            IntegerArray.of(len(each.events) for each in streams),
-        )
+    def decode(self, batch: Sequence[LedgerRequest], result: PGresult) -> Sequence[Appended | Exception]:
+        """Return what became of each append; see Letter."""
+        told = read_answer(batch, self._lane, result)
+        for each in reversed(told):
+            if isinstance(each, Appended) and each.position.number > self._newest:
+                self._newest = each.position.number
+                self._announce(each.position)
+                break
+        return told
+
+    def lost(self, batch: Sequence[LedgerRequest]) -> None:
+        """Remember how far the lane was before these, which may stand now; see Letter."""
+        for request in batch:
+            if request.lost_after is None:
+                request.lost_after = self._newest
+
+    def names_in(self, batch: Sequence[LedgerRequest]) -> tuple[set[str], Sequence[NewEvent]]:
+        """Return the categories and the events of a batch; see Letter."""
+        streams = [each for request in batch for each in request.appends]
+        return {each.category for each in streams}, [event for each in streams for event in each.events]
 
 
-class PulseSender:
-    """Appends batches to the pulse lane."""
+class PulseLetter:
+    """How a batch of pulses is written down, and its answer read."""
 
-    def __init__(self, conninfo: str, names: Names, announce: Callable[[Position], None]) -> None:
-        """Take the database, and whom to tell of the last position of each batch."""
-        self._line = Line(conninfo, APPEND_ROLE, "append pulses")
+    purpose = "append pulses"
+    prepare: LiteralString = (
+        "prepare call(uuid[], uuid[], smallint[],"
+        " uuid[], smallint[], smallint[], bytea[], uuid[], uuid[], text[], text[])"
+        " as select es.append_pulse_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+    )
+
+    def __init__(self, names: Names, announce: Callable[[Position], None]) -> None:
+        """Take the numbers of names, and whom to tell of the last position of each batch."""
         self._names = names
         self._announce = announce
 
-    async def send(self, batch: Sequence[Pulse]) -> Sequence[Position | Exception]:
-        """Append a batch; see Sender."""
-        try:
-            last = await self._line.call(lambda connection: self._append(connection, batch))
-        except psycopg.Error as error:
-            raise _condemned(error) from error
+    def encode(self, batch: Sequence[Pulse]) -> Sequence[bytes]:
+        """Return the parameters of append_pulse_v1; see Letter."""
+        category_ids = self._names.category_ids
+        return [
+            UuidArray.of(each.stream_id for each in batch).encoded,
+            UuidArray.of(each.tenant for each in batch).encoded,
+            SmallintArray.of(category_ids[each.category] for each in batch).encoded,
+            *_event_columns([each.event for each in batch], self._names),
+        ]
+
+    def decode(self, batch: Sequence[Pulse], result: PGresult) -> Sequence[Position | Exception]:
+        """Return the position of each pulse; see Letter."""
+        last = _BIGINT.unpack(result.get_value(0, 0) or b"")[0]
         self._announce(Position(PULSE_LANE, last))
         return [Position(PULSE_LANE, last - len(batch) + number) for number in range(1, len(batch) + 1)]
 
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._line.close()
+    def lost(self, batch: Sequence[Pulse]) -> None:
+        """Do nothing: a pulse that is sent twice is two pulses; see Letter."""
 
-    async def _append(self, connection: psycopg.AsyncConnection, batch: Sequence[Pulse]) -> int:
-        events = [each.event for each in batch]
-        await self._names.intern(connection, {each.category for each in batch}, events)
-        cursor = connection.cursor(binary=True, row_factory=tuple_row)
-        parameters = [
-            UuidArray.of(each.stream_id for each in batch),
-            UuidArray.of(each.tenant for each in batch),
-            SmallintArray.of(self._names.category_ids[each.category] for each in batch),
-            *_event_columns(events, self._names),
-        ]
-        await cursor.execute(_APPEND_PULSE, parameters, prepare=True)
-        row = await cursor.fetchone()
-        if row is None:
-            raise AssertionError("append_pulse_v1 answers one row")
-        return row[0]
+    def names_in(self, batch: Sequence[Pulse]) -> tuple[set[str], Sequence[NewEvent]]:
+        """Return the categories and the events of a batch; see Letter."""
+        return {each.category for each in batch}, [each.event for each in batch]
 
 
-def _event_columns(events: Sequence[NewEvent], names: Names) -> Sequence[BinaryArray]:
+def _event_columns(events: Sequence[NewEvent], names: Names) -> Sequence[bytes]:
+    event_type_ids = names.event_type_ids
     return (
-        UuidArray.of(event.event_id for event in events),
-        SmallintArray.of(names.event_type_ids[event.event_type] for event in events),
-        SmallintArray.of(event.schema_version for event in events),
-        ByteaArray.of(event.payload for event in events),
-        UuidArray.of(event.correlation_id for event in events),
-        UuidArray.of(event.causation_id for event in events),
-        TextArray.of(event.trace_parent for event in events),
-        TextArray.of(event.actor for event in events),
+        UuidArray.of(event.event_id for event in events).encoded,
+        SmallintArray.of(event_type_ids[event.event_type] for event in events).encoded,
+        SmallintArray.of(event.schema_version for event in events).encoded,
+        ByteaArray.of(event.payload for event in events).encoded,
+        UuidArray.of(event.correlation_id for event in events).encoded,
+        UuidArray.of(event.causation_id for event in events).encoded,
+        TextArray.of(event.trace_parent for event in events).encoded,
+        TextArray.of(event.actor for event in events).encoded,
     )
-
-
-def _condemned(error: psycopg.Error) -> Exception:
-    """Return what the callers of a batch are told that the database refused for good."""
-    if isinstance(error, psycopg.DataError):
-        return InvalidAppend(f"the database refused the append: {error}")
-    return StoreUnavailable(f"the database refused to append: {error}")

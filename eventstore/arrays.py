@@ -1,4 +1,4 @@
-"""Postgres arrays in their binary form, made by hand: one type per column, whatever the values are.
+"""Postgres arrays in their binary form, made and read by hand: one type per column, whatever the values are.
 
 psycopg would choose int2[] or int4[] by the values of each batch and so prepare the statement anew; it also
 walks each list element by element. These are a join of bytes, and always of the same type.
@@ -8,23 +8,18 @@ Source: PostgreSQL source, array_recv: dimensions, flags, element oid, length, l
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, ClassVar
-
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
-    from psycopg import AsyncConnection
-
-_HEADER = struct.Struct(">iiIii")
-_NULL = b"\xff\xff\xff\xff"
-_UUID_LENGTH = struct.pack(">i", 16)
-_SMALLINT = struct.Struct(">ih")
-_INTEGER = struct.Struct(">ii")
-_LENGTH = struct.Struct(">i")
+_HEADER: Final = struct.Struct(">iiIii")
+_NULL: Final = b"\xff\xff\xff\xff"
+_UUID_LENGTH: Final = struct.pack(">i", 16)
+_SMALLINT: Final = struct.Struct(">ih")
+_INTEGER: Final = struct.Struct(">ii")
+_LENGTH: Final = struct.Struct(">i")
 
 
 class BinaryArray:
@@ -100,40 +95,33 @@ class TextArray(BinaryArray):
         return cls([_LENGTH.pack(len(each)) + each for each in (text.encode() for text in values)])
 
 
-class _ArrayDumper(Dumper):
-    format = Format.BINARY
-
-    def dump(self, obj: BinaryArray) -> bytes:
-        return obj.encoded
+def read_smallints(encoded: bytes) -> Sequence[int | None]:
+    """Return the elements of a smallint[]; None where it holds null."""
+    return _read(encoded, "h")
 
 
-class _UuidArrayDumper(_ArrayDumper):
-    oid = 2951
+def read_integers(encoded: bytes) -> Sequence[int | None]:
+    """Return the elements of an integer[]; None where it holds null."""
+    return _read(encoded, "i")
 
 
-class _SmallintArrayDumper(_ArrayDumper):
-    oid = 1005
+def read_bigints(encoded: bytes) -> Sequence[int | None]:
+    """Return the elements of a bigint[], or timestamptz[] in microseconds; None where it holds null."""
+    return _read(encoded, "q")
 
 
-class _IntegerArrayDumper(_ArrayDumper):
-    oid = 1007
-
-
-class _ByteaArrayDumper(_ArrayDumper):
-    oid = 1001
-
-
-class _TextArrayDumper(_ArrayDumper):
-    oid = 1009
-
-
-def register_arrays(connection: AsyncConnection) -> None:
-    """Teach a connection to send these arrays."""
-    for array, dumper in (
-        (UuidArray, _UuidArrayDumper),
-        (SmallintArray, _SmallintArrayDumper),
-        (IntegerArray, _IntegerArrayDumper),
-        (ByteaArray, _ByteaArrayDumper),
-        (TextArray, _TextArrayDumper),
-    ):
-        connection.adapters.register_dumper(array, dumper)
+def _read(encoded: bytes, element: str) -> Sequence[int | None]:
+    if encoded[:4] == bytes(4):
+        return ()
+    _, has_null, _, count, _ = _HEADER.unpack_from(encoded)
+    if not has_null:
+        return struct.unpack_from(">" + ("i" + element) * count, encoded, _HEADER.size)[1::2]
+    value = struct.Struct(">" + element)
+    found: list[int | None] = []
+    at = _HEADER.size
+    for _ in range(count):
+        length = _LENGTH.unpack_from(encoded, at)[0]
+        at += _LENGTH.size
+        found.append(None if length < 0 else value.unpack_from(encoded, at)[0])
+        at += max(length, 0)
+    return found

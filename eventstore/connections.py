@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import AsyncConnection
 
-from eventstore.arrays import register_arrays
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 APPEND_ROLE: Final = "es_append"
 READ_ROLE: Final = "es_read_all"
 TENANT_ROLE: Final = "es_read_tenant"
+PROJECT_ROLE: Final = "es_project"
 
 #: What a statement of the store may take before the database ends it.
 STATEMENT_SECONDS_MAX: Final = 15
@@ -47,7 +46,6 @@ async def connect(conninfo: str, role: str | None, purpose: str) -> AsyncConnect
         conninfo, autocommit=True, application_name=f"eventstore {purpose}", **_SOCKET
     )
     try:
-        register_arrays(connection)
         milliseconds = str(STATEMENT_SECONDS_MAX * 1_000)
         await connection.execute(_SETTINGS, [role or "none", milliseconds, milliseconds])
     except BaseException:

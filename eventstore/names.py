@@ -50,6 +50,12 @@ class Names:
         self._learn_categories(zip(row[0], new_categories, strict=True))
         self._learn_event_types(zip(row[1], new_event_types, row[2], strict=True))
 
+    def knows(self, categories: Iterable[str], events: Iterable[NewEvent]) -> bool:
+        """Return whether all of these have numbers that are known here."""
+        return self.category_ids.keys() >= set(categories) and all(
+            each.event_type in self.event_type_ids for each in events
+        )
+
     def ignorable_event_types(self) -> frozenset[str]:
         """Return the names of the event types known to be ignorable."""
         return frozenset(self.event_types[number] for number, each in self.ignorable.items() if each)

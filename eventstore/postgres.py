@@ -5,13 +5,15 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
-from eventstore.appender import LedgerSender, Pulse, PulseSender
+from eventstore.answer import LedgerRequest
+from eventstore.appender import LedgerLetter, Pulse, PulseLetter
 from eventstore.archive.cold_reader import ColdReader
 from eventstore.archive.whole_log import WholeLog
 from eventstore.coalescer import Coalescer
 from eventstore.limits import check_append, check_pulse, size_bytes
 from eventstore.names import Names
 from eventstore.reader import Reader
+from eventstore.sender import WireSender
 from eventstore.store import EVERYTHING
 from eventstore.types import LEDGER_LANE, Filter, Page, Position
 from eventstore.wake_up import Announcer, Listener
@@ -44,9 +46,9 @@ class PostgresEventStore:
         self._log = WholeLog(self._reader, ColdReader(cold, self._names, self._reader.ask))
         self._announcer = Announcer(conninfo)
         self._listener = Listener(conninfo)
-        self._ledger: dict[int, Coalescer[Sequence[StreamAppend], Appended]] = {}
+        self._ledger: dict[int, Coalescer[LedgerRequest, Appended]] = {}
         self._pulses = Coalescer[Pulse, Position](
-            PulseSender(conninfo, self._names, self._announce),
+            WireSender(conninfo, PulseLetter(self._names, self._announce), self._names),
             queue_max=queue_max,
             patience_seconds=patience_seconds,
         )
@@ -85,7 +87,9 @@ class PostgresEventStore:
         lane = check_append(appends, self._lanes)
         events = [event for each in appends for event in each.events]
         event_ids = frozenset(event.event_id for event in events)
-        return await self._coalescer(lane).submit(appends, event_ids, size_bytes(events))
+        stream_ids = frozenset(each.stream_id for each in appends)
+        request = LedgerRequest(appends)
+        return await self._coalescer(lane).submit(request, event_ids, size_bytes(events), stream_ids)
 
     async def append_pulse(self, stream_id: UUID, category: str, tenant: UUID, event: NewEvent) -> None:
         """Append a sign of life to the pulse lane; see EventStore."""
@@ -125,10 +129,10 @@ class PostgresEventStore:
         """Take note that somebody appended up to a position: whoever waits for news here is woken at once."""
         self._listener.hear(position)
 
-    def _coalescer(self, lane: int) -> Coalescer[Sequence[StreamAppend], Appended]:
+    def _coalescer(self, lane: int) -> Coalescer[LedgerRequest, Appended]:
         if lane not in self._ledger:
             self._ledger[lane] = Coalescer(
-                LedgerSender(self._conninfo, lane, self._names, self._announce),
+                WireSender(self._conninfo, LedgerLetter(lane, self._names, self._announce), self._names),
                 queue_max=self._queue_max,
                 patience_seconds=self._patience_seconds,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -115,8 +116,23 @@ async def test_an_append_whose_answer_was_lost_is_not_doubled(line_and_url: tupl
         answer = await store.append(append_to(stream_id, 2, expected=NO_STREAM))
 
         assert line.lost_count == 1
-        assert (list(answer.versions), answer.position.number, answer.duplicate) == ([2], 3, True)
+        assert (list(answer.versions), answer.position.number, answer.duplicate) == ([2], 3, False)
         assert len(await read_everything(store)) == 3
+
+
+async def test_an_append_of_before_is_a_duplicate_though_its_second_answer_was_lost(
+    line_and_url: tuple[Line, str],
+) -> None:
+    line, url = line_and_url
+    sent = append_to(count=2, expected=NO_STREAM)
+    async with asyncio.timeout(20), PostgresEventStore.open(url) as store:
+        first = await store.append(sent)
+        line.lose(Loss.ANSWER)
+
+        again = await store.append(sent)
+
+        assert line.lost_count == 1
+        assert again == replace(first, duplicate=True)
 
 
 async def test_an_append_that_never_arrived_is_sent_again(line_and_url: tuple[Line, str]) -> None:

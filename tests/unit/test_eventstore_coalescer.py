@@ -13,7 +13,10 @@ from eventstore.errors import AppendQueueFull, InvalidAppend, StoreUnavailable
 from eventstore.line import ConnectionLost
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    Outcome: TypeAlias = Sequence[str | Exception] | Exception
 
 
 class Recorder:
@@ -27,10 +30,26 @@ class Recorder:
         self.losses_count = 0
         self.poison: set[str] = set()
         self.closed = False
+        self._last: asyncio.Task[None] | None = None
 
-    async def send(self, batch: Sequence[str]) -> Sequence[str | Exception]:
-        """Answer each request in upper case."""
+    def begin(self, batch: Sequence[str], answered: Callable[[Outcome], None]) -> None:
+        """Answer each request in upper case, after what was begun before."""
         self.entered.set()
+        before = self._last
+        self._last = asyncio.create_task(self._answer(batch, answered, before))
+
+    async def _answer(
+        self, batch: Sequence[str], answered: Callable[[Outcome], None], before: asyncio.Task[None] | None
+    ) -> None:
+        if before is not None:
+            await before
+        try:
+            outcome = await self._outcome(batch)
+        except (ConnectionLost, InvalidAppend) as error:
+            outcome = error
+        answered(outcome)
+
+    async def _outcome(self, batch: Sequence[str]) -> Sequence[str | Exception]:
         await self.gate.wait()
         self.batches.append(list(batch))
         if self.losses_count:
@@ -78,11 +97,12 @@ async def test_a_batch_has_a_size() -> None:
     recorder = Recorder()
     coalescer = made(recorder)
 
-    await asyncio.gather(*(submit(coalescer, str(number)) for number in range(REQUESTS_PER_BATCH_MAX + 5)))
+    many = 2 * REQUESTS_PER_BATCH_MAX + 5
+    await asyncio.gather(*(submit(coalescer, str(number)) for number in range(many)))
     await asyncio.gather(*(submit(coalescer, "big", size_bytes=BYTES_PER_BATCH_MAX // 2) for _ in range(3)))
     await asyncio.gather(*(submit(coalescer, "huge", size_bytes=BYTES_PER_BATCH_MAX * 3) for _ in range(2)))
 
-    assert [len(each) for each in recorder.batches] == [REQUESTS_PER_BATCH_MAX, 5, 2, 1, 1, 1]
+    assert [len(each) for each in recorder.batches] == [*[REQUESTS_PER_BATCH_MAX] * 2, 5, 2, 1, 1, 1]
     await coalescer.close()
 
 
