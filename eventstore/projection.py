@@ -16,10 +16,13 @@ from psycopg.types.json import Jsonb
 from eventstore.connections import READ_ROLE, backoff
 from eventstore.errors import LeaseLost
 from eventstore.line import ConnectionLost, Line
+from eventstore.partitions import by_lane
+from eventstore.types import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import LiteralString
+    from uuid import UUID
 
     from psycopg import AsyncConnection
 
@@ -48,12 +51,15 @@ where name = %(name)s and version = %(version)s and partition = 0 and epoch = %(
 """
 _FORGET: Final[LiteralString] = """
 update es.projection
-set positions = '{}', epoch = epoch + 1, holder = null, expires_at = null, moved_at = clock_timestamp()
-where name = %(name)s and version = %(version)s and partition = 0
+set positions = '{}', epoch = epoch + 1, holder = null, expires_at = null, moved_at = clock_timestamp(),
+    paused_at = null, paused_release = null, failed_lane = null, failed_position = null, attempts = null,
+    error = null
+where name = %(name)s and version = %(version)s
 """
-_POSITIONS: Final[LiteralString] = """
-select positions from es.projection where name = %(name)s and version = %(version)s and partition = 0
-"""
+_FORGET_PARKED: Final[LiteralString] = "delete from es.parked where name = %(name)s and version = %(version)s"
+_POSITIONS: Final[LiteralString] = (
+    "select positions from es.projection where name = %(name)s and version = %(version)s order by partition"
+)
 
 
 class Projection(Protocol):
@@ -110,7 +116,7 @@ class Lease:
         if row is None:
             return None
         lease = Lease(self.name, self.version, self.holder, self.lease_seconds, row[0])
-        return lease, _by_lane(row[1])
+        return lease, by_lane(row[1])
 
     async def save(self, connection: AsyncConnection[Any], moved_to: Position | None) -> None:
         """Save a checkpoint, or none, and renew the lease, within the caller's transaction.
@@ -139,7 +145,7 @@ class Lease:
 
 
 async def forget(connection: AsyncConnection[Any], projection: Projection) -> None:
-    """Forget a projection's rows and checkpoints in one transaction; whoever holds it is fenced off.
+    """Forget a projection's rows, parked events and checkpoints in one transaction; its holder is fenced off.
 
     The rows go first: the holder, too, touches rows first and the checkpoint last, so the two cannot
     wait for each other.
@@ -147,6 +153,7 @@ async def forget(connection: AsyncConnection[Any], projection: Projection) -> No
     key = {"name": projection.name, "version": projection.version}
     async with connection.transaction():
         await projection.reset(connection)
+        await connection.execute(_FORGET_PARKED, key)
         await connection.execute(_FORGET, key)
 
 
@@ -159,20 +166,25 @@ class ProjectionProgress:
         self._key = {"name": name, "version": version}
 
     async def positions(self) -> Mapping[int, int]:
-        """Return the checkpoint of each lane.
+        """Return the checkpoint of each lane: that of the partition that is furthest behind.
 
         Errors: ConnectionLost.
         """
-        return await self._line.call(self._read)
+        checkpoints = await self._line.call(self._read)
+        lanes = {lane for positions in checkpoints for lane in positions}
+        return {lane: min(positions.get(lane, 0) for positions in checkpoints) for lane in lanes}
 
-    async def wait_until(self, position: Position, timeout_seconds: float | None = None) -> None:
-        """Return when every event up to a position is in the rows.
+    async def wait_until(
+        self, position: Position, timeout_seconds: float | None = None, *, stream_id: UUID | None = None
+    ) -> None:
+        """Return when every event up to a position is in the rows; with a stream, those of its partition.
 
+        What is parked or skipped counts as seen.
         Errors: TimeoutError when `timeout_seconds` pass before.
         """
         async with asyncio.timeout(timeout_seconds):
             async for pause_seconds in backoff(first_seconds=0.004, seconds_max=0.1):
-                if await self._covers(position):
+                if await self._covers(position, stream_id):
                     return
                 await asyncio.sleep(pause_seconds)
 
@@ -180,17 +192,17 @@ class ProjectionProgress:
         """Close the connection."""
         await self._line.close()
 
-    async def _covers(self, position: Position) -> bool:
+    async def _covers(self, position: Position, stream_id: UUID | None) -> bool:
         try:
-            return (await self.positions()).get(position.lane, 0) >= position.number
+            checkpoints = await self._line.call(self._read)
         except ConnectionLost:
             return False
+        if stream_id is not None and checkpoints:
+            checkpoints = [checkpoints[partition_of(stream_id, len(checkpoints))]]
+        return bool(checkpoints) and all(
+            positions.get(position.lane, 0) >= position.number for positions in checkpoints
+        )
 
-    async def _read(self, connection: AsyncConnection) -> Mapping[int, int]:
+    async def _read(self, connection: AsyncConnection) -> Sequence[Mapping[int, int]]:
         cursor = await connection.execute(_POSITIONS, self._key)
-        row = await cursor.fetchone()
-        return _by_lane(row[0]) if row else {}
-
-
-def _by_lane(positions: Mapping[str, int]) -> Mapping[int, int]:
-    return {int(lane): number for lane, number in positions.items()}
+        return [by_lane(positions) for (positions,) in await cursor.fetchall()]
