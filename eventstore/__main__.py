@@ -6,10 +6,12 @@ import click
 
 from eventstore.commands.archive import archive
 from eventstore.commands.doctor import doctor
+from eventstore.commands.erasure import erasure
 from eventstore.commands.log_seals import log_seals
 from eventstore.commands.migrate import migrate
 from eventstore.commands.partitions import partitions
 from eventstore.commands.retention import retention
+from eventstore.commands.vault import vault
 from eventstore.commands.verify import verify
 
 
@@ -25,10 +27,12 @@ def cli() -> None:
 for each in (
     archive,
     doctor,
+    erasure,
     log_seals,
     migrate,
     partitions,
     retention,
+    vault,
     verify,
 ):
     cli.add_command(each)

@@ -56,8 +56,9 @@ _DESTROY: LiteralString = (
     " destroyed_at = coalesce(tenant_key.destroyed_at, excluded.destroyed_at)"
     " returning key_id, destroyed_at"
 )
-_ALIVE: LiteralString = (
-    "select tenant from vault.tenant_key where tenant = any(%s) and wrapped_key is not null"
+_UNDESTROYED: LiteralString = (
+    "select tenant from unnest(%s::uuid[]) as named(tenant) where not exists"
+    " (select from vault.tenant_key k where k.tenant = named.tenant and k.destroyed_at is not null)"
 )
 
 
@@ -164,14 +165,15 @@ class Vault:
             raise AssertionError("an insert that updates on conflict answers one row")
         return Destroyed(*row)
 
-    async def alive(self, tenants: Sequence[UUID]) -> Sequence[UUID]:
-        """Return those of the tenants that have a key.
+    async def undestroyed(self, tenants: Sequence[UUID]) -> Sequence[UUID]:
+        """Return those of the tenants that have a key, or could get one.
 
         Errors: StoreUnavailable.
         """
 
         async def _read(connection: AsyncConnection) -> Sequence[UUID]:
-            return [tenant for (tenant,) in await (await connection.execute(_ALIVE, [tenants])).fetchall()]
+            rows = await connection.execute(_UNDESTROYED, [list(tenants)])
+            return [tenant for (tenant,) in await rows.fetchall()]
 
         return await self._call(_read)
 
