@@ -105,6 +105,7 @@ def decode(event_type: str, payload: bytes, schema_version: int = 1) -> Message:
     Errors: UnknownEvent when type or version is not known; EventUndecodable when the bytes are not of it.
     """
     try:
-        return CLASS_BY_TYPE[event_type].FromString(KNOWN.upcast(event_type, schema_version, payload))
+        newest = KNOWN.upcast(event_type, schema_version, payload)
+        return CLASS_BY_TYPE[event_type].FromString(newest)
     except DecodeError as error:
         raise EventUndecodable(f"{event_type} does not decode", event_type=event_type) from error
