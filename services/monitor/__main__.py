@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from directorybolt.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 from directorybolt.submitter.v1.submitter_service_pb2_grpc import SubmitterServiceStub
 
+from eventstore.archive.archiver import Archiver
+from eventstore.archive.retention import Retention
 from eventstore.projector import Projector
 from services.domain.gap_rules import default_rules
 from services.monitor.alert_desk import AlertDesk
@@ -27,9 +29,17 @@ from services.monitor.verification import Verification
 from services.projections.alerts import AlertsProjection
 from services.projections.gaps import GapsProjection
 from services.projections.reading import Reads
+from services.runtime.archive_storage import open_archive
 from services.runtime.client import open_channel
 from services.runtime.clock import SystemClock
-from services.runtime.config import AlertConfig, ConfigError, PeerConfig, ServiceConfig, TimingConfig
+from services.runtime.config import (
+    AlertConfig,
+    ConfigError,
+    PeerConfig,
+    RetentionConfig,
+    ServiceConfig,
+    TimingConfig,
+)
 from services.runtime.coverage import Coverage
 from services.runtime.gateway_store import open_event_store
 from services.runtime.ledger import Ledger
@@ -75,6 +85,7 @@ class Ground:
     submitter: SubmitterServiceStub
     slack: SlackWebhook | None
     rules: Sequence[GapRule]
+    keeper: PartitionKeeper
 
     @property
     def ledger(self) -> Ledger:
@@ -110,20 +121,32 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
     pool = await stack.enter_async_context(open_pool(config.database_url, role=ROLE, application_name=NAME))
     scheduler = open_channel(scheduler_address, api_key=key, clock=clock)
     submitter = open_channel(submitter_address, api_key=key, clock=clock)
+    reads = Reads(pool)
     lease, pulse = timedelta(seconds=timing.lease_seconds), timedelta(seconds=timing.pulse_seconds)
     return Ground(
         config=config,
         timing=timing,
         clock=clock,
         store=store,
-        reads=Reads(pool),
+        reads=reads,
         verify_key=ApiKeyTable(pool, clock).verify,
         queue=await stack.enter_async_context(SqsQueue.open()),
         scheduler=SchedulerServiceStub(await stack.enter_async_context(scheduler)),
         submitter=SubmitterServiceStub(await stack.enter_async_context(submitter)),
         slack=await _open_slack(AlertConfig.read(environment).slack_webhook_url, stack),
         rules=default_rules(lease, pulse),
+        keeper=await _open_keeper(environment, stack, store, reads),
     )
+
+
+async def _open_keeper(
+    environment: Environment, stack: AsyncExitStack, store: EventStore, reads: Reads
+) -> PartitionKeeper:
+    config = ServiceConfig.read(environment)
+    url = config.database_url
+    storage = await stack.enter_async_context(open_archive(config.archive_url))
+    archiver = None if storage is None else Archiver(store, url, storage)
+    return PartitionKeeper(reads, Retention(url, storage), archiver, RetentionConfig.read(environment))
 
 
 def _peer_addresses(environment: Environment) -> tuple[str, str]:
@@ -143,7 +166,9 @@ def _parts(ground: Ground) -> Parts:
     return Parts(
         store=ground.store,
         rules=ground.rules,
-        examination=Examination(ground.reads, ground.scheduler, ground.submitter, ground.clock),
+        examination=Examination(
+            ground.reads, ground.scheduler, ground.submitter, ground.clock, lambda: ground.keeper.trouble
+        ),
         alerts=AlertList(ground.reads, sealer),
         audit=Audit(ground.store, sealer),
         verification=Verification(ground.store, sealer),
@@ -162,7 +187,7 @@ def _loops(ground: Ground) -> Sequence[Loop]:
     return [
         _loop(ground, "gap judge", _judge(ground).run_once, judge_seconds),
         _loop(ground, "dead letter collector", collector.run_once, COLLECT_SECONDS),
-        _loop(ground, "partition keeper", PartitionKeeper(ground.reads).run_once, INTERVAL_SECONDS),
+        _loop(ground, "partition keeper", ground.keeper.run_once, INTERVAL_SECONDS),
         *_notifiers(ground),
         pulse,
     ]

@@ -19,7 +19,7 @@ from services.projections.checkpoints import lags
 from services.projections.partitions import room_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from directorybolt.scheduler.v1.scheduler_service_pb2 import Queue
     from directorybolt.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
@@ -53,11 +53,13 @@ class Examination:
         scheduler: SchedulerServiceStub,
         submitter: SubmitterServiceStub,
         clock: Clock,
+        retention_trouble: Callable[[], str] = lambda: "",
     ) -> None:
         self._reads = reads
         self._scheduler = scheduler
         self._submitter = submitter
         self._clock = clock
+        self._retention_trouble = retention_trouble
 
     async def run(self) -> pb.GetHealthResponse:
         """Return how the mesh is."""
@@ -87,6 +89,7 @@ class Examination:
             health.database_part(answers=True, milliseconds=milliseconds),
             health.alert_part(alerts),
             health.log_part(rooms),
+            health.retention_part(self._retention_trouble()),
         ]
         return Findings([*parts, *map(health.projection_part, behind)], alerts=alerts)
 

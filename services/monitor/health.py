@@ -85,6 +85,12 @@ def log_part(rooms: Iterable[Room]) -> pb.HealthPart:
     return pb.HealthPart(part="log", state=UNHEALTHY if full else HEALTHY, detail=detail)
 
 
+def retention_part(trouble: str) -> pb.HealthPart:
+    """Return the part of what keeps the log from growing without bound."""
+    detail = trouble or "archive, deletion and pulses up to date"
+    return pb.HealthPart(part="retention", state=DEGRADED if trouble else HEALTHY, detail=detail)
+
+
 def slots_free(worker: Worker) -> int:
     """Return how many attempts could start now: none on a worker that takes no more."""
     if worker.state != submitter_service_pb2.WORKER_STATE_RUNNING:

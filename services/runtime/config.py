@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -102,7 +103,7 @@ class ServiceConfig:
 
     `staff_key` and `service_key` are whole API keys; `token_secret` seals page and position tokens;
     `lifeline_fd` is an inherited pipe whose end asks the process to drain; an empty `gateway_address` means
-    that the process appends directly.
+    that the process appends directly; `archive_url` is where archived events are read, empty for nowhere.
     """
 
     database_url: str = field(repr=False)
@@ -116,6 +117,7 @@ class ServiceConfig:
     lifeline_fd: int | None
     telemetry: TelemetryConfig
     gateway_address: str = ""
+    archive_url: str = ""
 
     @classmethod
     def read(cls, env: Environment) -> ServiceConfig:
@@ -135,6 +137,7 @@ class ServiceConfig:
             lifeline_fd=_lifeline(env),
             telemetry=TelemetryConfig.read(env),
             gateway_address=env.text(_PREFIX + "GATEWAY_ADDRESS", ""),
+            archive_url=env.text(_PREFIX + "ARCHIVE_URL", ""),
         )
 
 
@@ -268,6 +271,29 @@ class WorkerConfig:
             slots=env.whole(_PREFIX + "WORKER_SLOTS", 2, least=1, most=100),
             private_origins=frozenset(each.strip().rstrip("/") for each in origins if each.strip()),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionConfig:
+    """How long events stay in the database, how long archived ones are kept, and how long pulses."""
+
+    hot: timedelta
+    keep: timedelta
+    keep_pulses: timedelta
+
+    @classmethod
+    def read(cls, env: Environment) -> RetentionConfig:
+        """Read it from the environment.
+
+        Errors: ConfigError naming the variable; archived events are kept longer than hot ones.
+        """
+        hot, keep, pulses = (
+            timedelta(days=env.number(f"{_PREFIX}{name}_DAYS", days, least=0, most=36_500))
+            for name, days in (("ARCHIVE_HOT", 90), ("ARCHIVE_KEEP", 365), ("PULSE_KEEP", 7))
+        )
+        if keep < hot:
+            raise ConfigError(f"{_PREFIX}ARCHIVE_KEEP_DAYS must be at least {_PREFIX}ARCHIVE_HOT_DAYS")
+        return cls(hot, keep, pulses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from eventstore.limits import check_append, check_pulse
 from eventstore.postgres import PostgresEventStore
 from eventstore.store import EVERYTHING
 from eventstore.types import LEDGER_LANE
+from services.runtime.archive_storage import open_archive
 from services.runtime.gateway_line import GatewayLine
 from services.runtime.gateway_queue import GatewayAway
 from services.runtime.gateway_wire import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from eventstore.archive.object_storage import ObjectStorage
     from eventstore.store import EventStore
     from eventstore.types import Appended, AsOf, Filter, NewEvent, Page, Position, StoredEvent, StreamAppend
     from services.runtime.config import ServiceConfig
@@ -44,12 +46,17 @@ class GatewayEventStore:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, conninfo: str, address: str, service_key: str) -> AsyncGenerator[Self]:
-        """Open the store; a gateway that is away is no hindrance.
+    async def open(
+        cls, conninfo: str, address: str, service_key: str, cold: ObjectStorage | None = None
+    ) -> AsyncGenerator[Self]:
+        """Open the store; a gateway that is away is no hindrance. `cold` is where archived events are read.
 
         Errors: StoreUnavailable.
         """
-        async with PostgresEventStore.open(conninfo) as store, GatewayLine.open(address, service_key) as line:
+        async with (
+            PostgresEventStore.open(conninfo, cold=cold) as store,
+            GatewayLine.open(address, service_key) as line,
+        ):
             yield cls(store, line)
 
     @property
@@ -126,11 +133,14 @@ class GatewayEventStore:
 async def open_event_store(config: ServiceConfig) -> AsyncGenerator[EventStore]:
     """Open the event store of a service: through the gateway when one is named, else directly.
 
-    Errors: StoreUnavailable.
+    Errors: StoreUnavailable, NoSuchStorage.
     """
     url, address = config.database_url, config.gateway_address
-    opening = (
-        GatewayEventStore.open(url, address, config.service_key) if address else PostgresEventStore.open(url)
-    )
-    async with opening as store:
-        yield store
+    async with open_archive(config.archive_url) as cold:
+        opening = (
+            GatewayEventStore.open(url, address, config.service_key, cold)
+            if address
+            else PostgresEventStore.open(url, cold=cold)
+        )
+        async with opening as store:
+            yield store

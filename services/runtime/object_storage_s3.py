@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 
-from eventstore.archive.folder_storage import FolderStorage
 from eventstore.archive.object_storage import ObjectStorageUnavailable
+from eventstore.archive.opening import NoSuchStorage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
+    from pathlib import Path
     from typing import TypeVar
 
     from mypy_boto3_s3 import S3Client
@@ -45,11 +45,13 @@ _PRESENT: Final = "PreconditionFailed"
 
 @asynccontextmanager
 async def open_storage(url: str) -> AsyncGenerator[ObjectStorage]:
-    """Lend the storage at s3://bucket/prefix, or in a folder."""
+    """Lend the storage at s3://bucket/prefix.
+
+    Errors: NoSuchStorage when the address is of another kind.
+    """
     parts = urlsplit(url)
-    if parts.scheme != "s3":
-        yield FolderStorage(Path(unquote(parts.path) if parts.scheme == "file" else url))
-        return
+    if parts.scheme != "s3" or not parts.netloc:
+        raise NoSuchStorage(f"'{url}' is no address like s3://bucket/prefix")
     async with S3Storage.open(parts.netloc, parts.path.strip("/")) as storage:
         yield storage
 

@@ -10,7 +10,9 @@ import pytest_asyncio
 
 from eventstore.archive.folder_storage import FolderStorage
 from eventstore.archive.object_storage import ObjectStorageUnavailable
-from services.runtime.object_storage_s3 import S3Storage, open_storage
+from eventstore.archive.opening import NoSuchStorage, open_storage
+from services.runtime.archive_storage import S3_ADAPTER, open_archive
+from services.runtime.object_storage_s3 import S3Storage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,7 +115,7 @@ async def test_a_write_that_was_cut_off_shows_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("s3")
 async def test_a_bucket_that_is_not_there_is_trouble(tmp_path: Path) -> None:
-    async with open_storage("s3://no-such-bucket-anywhere/prefix") as storage:
+    async with open_storage("s3://no-such-bucket-anywhere/prefix", S3_ADAPTER) as storage:
         for asking in (
             storage.put_if_absent("one", file_of(tmp_path, b"x")),
             storage.read("one", 0, 1),
@@ -139,3 +141,27 @@ async def test_an_address_without_a_scheme_is_a_folder(tmp_path: Path) -> None:
     async with open_storage((tmp_path / "storage").as_uri()) as again:
         assert await again.read("one", 0, 9) == b"x"
         assert again.url_of("one") == url
+
+
+async def test_an_address_may_be_of_s3_or_of_nowhere(bucket: str) -> None:
+    async with open_archive(f"s3://{bucket}/log") as storage:
+        assert storage is not None
+        assert storage.url_of("one") == f"s3://{bucket}/log/one"
+    async with open_archive("") as none:
+        assert none is None
+
+
+@pytest.mark.parametrize(
+    ("url", "adapter", "said"),
+    [
+        ("s3://bucket", "", "name one as module:function"),
+        ("s3://bucket", "services.nowhere:open", "there is no adapter"),
+        ("s3://bucket", "eventstore.errors:open_it", "there is no adapter"),
+        ("gs://bucket", S3_ADAPTER, "is no address like s3://"),
+        ("s3:///prefix", S3_ADAPTER, "is no address like s3://"),
+    ],
+)
+async def test_an_address_that_nobody_knows_is_refused(url: str, adapter: str, said: str) -> None:
+    with pytest.raises(NoSuchStorage, match=said):
+        async with open_storage(url, adapter):
+            pass
