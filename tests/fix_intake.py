@@ -29,10 +29,10 @@ from eventstore.types import ANY_VERSION, Position
 from eventstore.vault import Vault
 from services.domain import identity
 from services.intake.__main__ import assemble
-from services.projections.__main__ import migrate
 from services.projections.catalogue import CatalogueProjection
 from services.projections.history import HistoryProjection
 from services.projections.jobs import JobsProjection
+from services.projections.migration import migrate
 from services.projections.submissions import SubmissionsProjection
 from services.runtime.clock import SystemClock
 from services.runtime.config import Environment

@@ -27,9 +27,9 @@ from services.monitor.judge import GapJudge
 from services.monitor.notifier import Notifier
 from services.monitor.remedies import Remedies
 from services.monitor.standstill import Standstill
-from services.projections.__main__ import migrate
 from services.projections.alerts import AlertsProjection, page_of_alerts
 from services.projections.gaps import GapsProjection
+from services.projections.migration import migrate
 from services.projections.reading import Reads
 from services.runtime.client import open_channel
 from services.runtime.clock import SystemClock

@@ -21,7 +21,7 @@ from eventstore.projector import Projector
 from eventstore.types import ANY_VERSION, LEDGER_LANE, NO_STREAM, PULSE_LANE
 from services.domain import events, identity
 from services.domain.attempts import duration
-from services.projections.__main__ import migrate
+from services.projections.migration import migrate
 from services.projections.scheduling import SchedulingProjection
 from services.runtime.clock import SystemClock
 from services.runtime.coverage import Coverage

@@ -1,52 +1,36 @@
-"""The command `python -m services.projections migrate`: roles, operational tables, read models.
-
-The database in DATABASE_URL needs the event store first: `python -m eventstore migrate`.
-"""
+"""The command `python -m services.projections`: the read models, and what operators do with them."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+import click
 
-from psycopg import AsyncConnection
-
-from services.runtime.tables.migrate import RUNTIME_SQL, apply
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-_HERE: Final = Path(__file__).parent
-#: In this order: tables are granted to roles, and rows are granted by the default privileges of schemas.
-SETS: Final = (("roles", _HERE / "roles"), ("runtime", RUNTIME_SQL), ("projections", _HERE / "sql"))
-_USAGE: Final = "usage: python -m services.projections migrate    (the database is named by DATABASE_URL)"
+from services.projections.commands.as_of import as_of
+from services.projections.commands.diff import diff
+from services.projections.commands.listing import list_
+from services.projections.commands.migrate import migrate
+from services.projections.commands.rebuild import abandon, rebuild
+from services.projections.commands.swap import back, drop_retired, swap
 
 
-async def migrate(database_url: str) -> Sequence[str]:
-    """Apply what the database lacks, and return the names of the files.
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Look after the read models: tables that follow from the log, and can be built from it again.
 
-    Errors: MigrationChanged; psycopg.Error.
-    """
-    applied: list[str] = []
-    async with await AsyncConnection.connect(database_url, autocommit=True) as connection:
-        for name, folder in SETS:
-            applied += [f"{name}/{each}" for each in await apply(connection, folder, name)]
-    return applied
+    \b
+    rebuild NAME       build it anew beside the live one
+    diff NAME          is it the same?
+    swap NAME          let it take the live one's place
+    back NAME          undo that
+    drop-retired NAME  make it final
+
+    Exit codes: 0 done; 1 a difference was found; 2 the command was not understood; 3 the store or the
+    database refused.
+    """  # noqa: D301  # click wants the character itself: it keeps the lines after it apart
 
 
-def main() -> int:
-    """Run the command and return the exit code."""
-    database_url = os.environ.get("DATABASE_URL")
-    if sys.argv[1:] != ["migrate"] or not database_url:
-        sys.stderr.write(_USAGE + "\n")
-        return 2
-    for each in asyncio.run(migrate(database_url)):
-        sys.stdout.write(f"applied {each}\n")
-    sys.stdout.write("the database is up to date\n")
-    return 0
+for each in (migrate, list_, rebuild, diff, swap, back, drop_retired, abandon, as_of):
+    cli.add_command(each)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli(prog_name="python -m services.projections")

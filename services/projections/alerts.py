@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Statement = tuple[LiteralString, Mapping[str, object]]
 
 _RAISED: Final = """
-insert into monitor.alert
+insert into alert
   (alert_id, position, rule, subject, severity, summary, state, raised_at, trace_parent)
 values
   (%(alert_id)s, %(position)s, %(rule)s, %(subject)s, %(severity)s, %(summary)s, 'raised', %(at)s,
@@ -31,18 +31,18 @@ values
 on conflict (alert_id) do nothing
 """
 _NOTIFIED: Final = """
-update monitor.alert set notified_channels = array_append(notified_channels, %(channel)s)
+update alert set notified_channels = array_append(notified_channels, %(channel)s)
 where alert_id = %(alert_id)s and not %(channel)s = any(notified_channels)
 """
 _FAILED: Final = """
-update monitor.alert set failed_channels = array_append(failed_channels, %(channel)s)
+update alert set failed_channels = array_append(failed_channels, %(channel)s)
 where alert_id = %(alert_id)s and not %(channel)s = any(failed_channels)
 """
 _ACKNOWLEDGED: Final = """
-update monitor.alert set state = 'acknowledged' where alert_id = %(alert_id)s and state = 'raised'
+update alert set state = 'acknowledged' where alert_id = %(alert_id)s and state = 'raised'
 """
 _RESOLVED: Final = """
-update monitor.alert set state = 'resolved', resolved_at = %(at)s where alert_id = %(alert_id)s
+update alert set state = 'resolved', resolved_at = %(at)s where alert_id = %(alert_id)s
 """
 _COLUMNS: Final = """
 select alert_id, position, rule, subject, severity, summary, state, raised_at, resolved_at,
@@ -83,6 +83,8 @@ class AlertsProjection:
 
     name = "alerts"
     version = 1
+    schema = "monitor"
+    tables = ("alert",)
     lanes = (LEDGER_LANE,)
     only = Filter(categories=frozenset({events.ALERT}))
 
@@ -95,7 +97,7 @@ class AlertsProjection:
 
     async def reset(self, connection: AsyncConnection[Any]) -> None:
         """Forget all rows, to be built again from the beginning."""
-        await connection.execute("truncate monitor.alert")
+        await connection.execute("truncate alert")
 
 
 def statement_for(stored: StoredEvent) -> Statement | None:

@@ -26,35 +26,36 @@ ATTEMPTS_AT_ONCE_DEFAULT: Final = 1
 GAP_DEFAULT: Final = timedelta(seconds=1.5)
 
 _SAVE_WORKERS: Final[LiteralString] = """
-insert into scheduler.worker (worker_id, slots, draining, last_pulse_at)
-select worker_id, slots, draining, last_pulse_at
-from jsonb_populate_recordset(null::scheduler.worker, %s::jsonb)
+insert into worker (worker_id, slots, draining, last_pulse_at)
+select worker_id, slots, false, last_pulse_at
+from jsonb_populate_recordset(null::worker, %s::jsonb)
 on conflict (worker_id) do update
 set slots = excluded.slots, draining = excluded.draining, last_pulse_at = excluded.last_pulse_at,
     ended_at = null
 """
 _END: Final[LiteralString] = """
-update scheduler.worker w set ended_at = n.at
+update worker w set ended_at = n.at
 from unnest(%s::text[], %s::timestamptz[]) as n(worker_id, at)
 where w.worker_id = n.worker_id
 """
-# A pulse that is younger than the loss says that the worker was not lost after all.
-_PULSE: Final[LiteralString] = """
-update scheduler.worker w
-set slots = n.slots, draining = n.draining, last_pulse_at = n.last_pulse_at, ended_at = null
-from jsonb_populate_recordset(null::scheduler.worker, %s::jsonb) as n
-where w.worker_id = n.worker_id and n.last_pulse_at > greatest(w.last_pulse_at, w.ended_at)
+_NOTE_PULSES: Final[LiteralString] = """
+insert into worker_pulse as known (worker_id, slots, draining, pulsed_at)
+select worker_id, slots, draining, pulsed_at
+from jsonb_populate_recordset(null::worker_pulse, %s::jsonb)
+on conflict (worker_id) do update
+set slots = excluded.slots, draining = excluded.draining, pulsed_at = excluded.pulsed_at
+where known.pulsed_at < excluded.pulsed_at
 """
 _SAVE_DIRECTORIES: Final[LiteralString] = """
-insert into scheduler.directory (directory_id, state, authority, attempts_at_once_max, gap_seconds)
+insert into directory (directory_id, state, authority, attempts_at_once_max, gap_seconds)
 select directory_id, state, authority, attempts_at_once_max, gap_seconds
-from jsonb_populate_recordset(null::scheduler.directory, %s::jsonb)
+from jsonb_populate_recordset(null::directory, %s::jsonb)
 on conflict (directory_id) do update
 set state = excluded.state, authority = excluded.authority,
     attempts_at_once_max = excluded.attempts_at_once_max, gap_seconds = excluded.gap_seconds
 """
 _SAVE_STARTS: Final[LiteralString] = """
-insert into scheduler.directory_start (directory_id, last_started_at)
+insert into directory_start (directory_id, last_started_at)
 select directory_id, last_started_at
 from unnest(%s::text[], %s::timestamptz[]) as n(directory_id, last_started_at)
 on conflict (directory_id) do update
@@ -89,7 +90,7 @@ class CapacityChanges:
 def capacity_changes(steps: Iterable[Step], events: Iterable[StoredEvent]) -> CapacityChanges:
     """Return what these events do to the capacity.
 
-    A worker's pulses keep a known worker alive and never make one: they may be read after its end.
+    A worker's pulses have a table of their own: they may be read before its start, or after its end.
     """
     changes = CapacityChanges()
     for stored in events:
@@ -105,12 +106,21 @@ def capacity_changes(steps: Iterable[Step], events: Iterable[StoredEvent]) -> Ca
 def _started(changes: CapacityChanges, stored: StoredEvent) -> None:
     fact = cast("system_events_pb2.WorkerStarted", decode(stored.event_type, stored.payload))
     changes.ended.pop(fact.worker_id, None)
-    changes.workers[fact.worker_id] = _worker(fact.worker_id, fact.slots, stored, draining=False)
+    changes.workers[fact.worker_id] = {
+        "worker_id": fact.worker_id,
+        "slots": fact.slots,
+        "last_pulse_at": stored.recorded_at,
+    }
 
 
 def _pulsed(changes: CapacityChanges, stored: StoredEvent) -> None:
     fact = cast("pulse_events_pb2.WorkerPulse", decode(stored.event_type, stored.payload))
-    changes.pulses[fact.worker_id] = _worker(fact.worker_id, fact.slots, stored, draining=fact.draining)
+    changes.pulses[fact.worker_id] = {
+        "worker_id": fact.worker_id,
+        "slots": fact.slots,
+        "draining": fact.draining,
+        "pulsed_at": stored.recorded_at,
+    }
 
 
 def _ended(changes: CapacityChanges, stored: StoredEvent) -> None:
@@ -142,15 +152,6 @@ _RECORDERS: Final = {
 }
 
 
-def _worker(worker_id: str, slots: int, stored: StoredEvent, *, draining: bool) -> Columns:
-    return {
-        "worker_id": worker_id,
-        "slots": slots,
-        "draining": draining,
-        "last_pulse_at": stored.recorded_at,
-    }
-
-
 async def apply_capacity(
     connection: AsyncConnection, steps: Sequence[Step], events: Sequence[StoredEvent]
 ) -> None:
@@ -159,7 +160,7 @@ async def apply_capacity(
     await _write(connection, _SAVE_WORKERS, changes.workers)
     if changes.ended:
         await connection.execute(_END, [list(changes.ended), list(changes.ended.values())])
-    await _write(connection, _PULSE, changes.pulses)
+    await _write(connection, _NOTE_PULSES, changes.pulses)
     await _write(connection, _SAVE_DIRECTORIES, changes.directories)
     if changes.starts:
         await connection.execute(_SAVE_STARTS, [list(changes.starts), list(changes.starts.values())])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from services.projections.reading import Reads
 
 _SAVE: Final[LiteralString] = """
-insert into intake.directory (directory_id, version, authority, state, entry)
+insert into directory (directory_id, version, authority, state, entry)
 values (%(directory_id)s, %(version)s, %(authority)s, %(state)s, %(entry)s)
 on conflict (directory_id) do update
 set version = excluded.version, authority = excluded.authority, state = excluded.state, entry = excluded.entry
@@ -56,6 +56,8 @@ class CatalogueProjection:
 
     name = "catalogue"
     version = 1
+    schema = "intake"
+    tables = ("directory",)
     lanes = (LEDGER_LANE,)
     only = Filter(categories=frozenset({events.DIRECTORY}))
 
@@ -67,7 +69,7 @@ class CatalogueProjection:
 
     async def reset(self, connection: AsyncConnection[Any]) -> None:
         """Forget all rows, to be built again from the beginning."""
-        await connection.execute("truncate intake.directory")
+        await connection.execute("truncate directory")
 
 
 def values_of(stored: StoredEvent) -> Mapping[str, object] | None:

@@ -22,13 +22,14 @@ select clock_timestamp(),
    where position >= (select floor from es.lane where lane = -1)),
   (select positions from es.projection where name = %(name)s and version = %(version)s and partition = 0)
 """
-# A version that was replaced stays where it stopped: it is behind for ever, and nobody minds.
+# A version that was replaced stays where it stopped: it is behind for ever, and nobody minds. What is built
+# beside a read model, or retired, has a checkpoint of its own, with a # in its name or as its holder.
 _LAGS: Final = """
 select distinct on (name) name, (positions ->> '0')::bigint,
   (select coalesce(max(position), 0) from es.event
    where lane = 0 and position >= (select floor from es.lane where lane = 0))
 from es.projection
-where partition = 0
+where partition = 0 and strpos(name, '#') = 0 and not starts_with(coalesce(holder, ''), '#')
 order by name, version desc
 """
 

@@ -76,11 +76,16 @@ set transaction isolation level repeatable read, read only;
 set local max_parallel_workers_per_gather = 0;
 set local jit = off
 """
+# A pulse that is younger than the loss says that the worker was not lost after all.
 _ROOM: Final[LiteralString] = """
 select clock_timestamp() as now,
-  (select coalesce(sum(slots), 0)::integer from scheduler.worker
-   where ended_at is null and not draining
-     and last_pulse_at > clock_timestamp() - %(silence)s::interval) as slots,
+  (select coalesce(sum(heard.slots), 0)::integer
+   from scheduler.worker w
+   left join scheduler.worker_pulse p
+     on p.worker_id = w.worker_id and p.pulsed_at > greatest(w.last_pulse_at, w.ended_at)
+   cross join lateral (select coalesce(p.slots, w.slots) as slots) as heard
+   where (w.ended_at is null or p.pulsed_at is not null) and not coalesce(p.draining, w.draining)
+     and coalesce(p.pulsed_at, w.last_pulse_at) > clock_timestamp() - %(silence)s::interval) as slots,
   (select count(*)::integer from scheduler.work where held) as held,
   (select count(*)::integer from scheduler.work where dispatched) as dispatched
 """

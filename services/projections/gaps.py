@@ -1,7 +1,8 @@
 """The open gaps: what was expected after an event and has not come yet. Owner: monitor.
 
 Reads both lanes: claims and settlements from the ledger, signs of life from the pulse lane. A sign of life
-only moves the due time of a gap that is open and of the same claim.
+only moves the due time of a gap that is open and of the same claim. The lanes are read against each other, so
+signs of life have a table of their own, and are joined to the gaps when somebody asks what is due.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _log = structlog.stdlib.get_logger(__name__)
 _CATEGORIES: Final = frozenset({events.JOB, events.QUEUE, events.SERVICE, events.SUBMISSION, events.WORKER})
 
 _OPEN: Final = """
-insert into monitor.gap
+insert into gap
   (rule, subject, tenant, claim_version, alert_id, opened_at, heard_at, due_at, trace_parent)
 values
   (%(rule)s, %(subject)s, %(tenant)s, %(claim_version)s, %(alert_id)s, %(at)s, %(at)s, %(due_at)s,
@@ -47,39 +48,55 @@ set tenant = excluded.tenant, claim_version = excluded.claim_version, alert_id =
     trace_parent = excluded.trace_parent
 """
 _RENEW: Final = """
-update monitor.gap set heard_at = %(at)s, due_at = greatest(due_at, %(due_at)s), alert_id = %(alert_id)s
-where rule = %(rule)s and subject = %(subject)s and claim_version = %(claim_version)s and heard_at < %(at)s
+insert into sign_of_life as known (rule, subject, claim_version, alert_id, heard_at, due_at)
+values (%(rule)s, %(subject)s, %(claim_version)s, %(alert_id)s, %(at)s, %(due_at)s)
+on conflict (rule, subject) do update
+set claim_version = excluded.claim_version, alert_id = excluded.alert_id, heard_at = excluded.heard_at,
+    due_at = excluded.due_at
+where (known.claim_version, known.heard_at) < (excluded.claim_version, excluded.heard_at)
 """
-_CLOSE: Final = "delete from monitor.gap where rule = %(rule)s and subject = %(subject)s"
+_CLOSE: Final = "delete from gap where rule = %(rule)s and subject = %(subject)s"
 _NOTE_LATEST: Final = """
-insert into monitor.latest as known (event_type, recorded_at) values (%(event_type)s, %(at)s)
+insert into latest as known (event_type, recorded_at) values (%(event_type)s, %(at)s)
 on conflict (event_type) do update set recorded_at = greatest(known.recorded_at, excluded.recorded_at)
 """
-_DUE: Final = """
+_HEARD: Final = """
+left join monitor.sign_of_life s
+  on s.rule = g.rule and s.subject = g.subject and s.claim_version = g.claim_version
+  and s.heard_at > g.heard_at
+cross join lateral (
+  select coalesce(s.alert_id, g.alert_id) as alert_id, coalesce(s.heard_at, g.heard_at) as heard_at,
+         greatest(g.due_at, s.due_at) as due_at
+) as heard
+"""
+_DUE: Final = f"""
 select found.rule, found.subject, found.tenant, found.claim_version, found.alert_id, found.heard_at,
        found.due_at, clock_timestamp(), found.trace_parent
 from unnest(%(rules)s::text[], %(limits)s::int[]) with ordinality as asked (rule, gaps_max, place)
 cross join lateral (
-  select g.* from monitor.gap g
-  where g.rule = asked.rule and g.due_at <= %(until)s
+  select g.rule, g.subject, g.tenant, g.claim_version, g.trace_parent, heard.*
+  from monitor.gap g {_HEARD}
+  where g.rule = asked.rule and g.due_at <= %(until)s and heard.due_at <= %(until)s
     and not exists (
       select from monitor.alert a
-      where a.alert_id = g.alert_id or (asked.gaps_max = 1 and a.rule = g.rule and a.state <> 'resolved')
+      where a.alert_id = heard.alert_id or (asked.gaps_max = 1 and a.rule = g.rule and a.state <> 'resolved')
     )
-  order by g.due_at
+  order by heard.due_at
   limit asked.gaps_max
 ) as found
 order by asked.place, found.due_at
-"""
-_OVER: Final = """
+"""  # noqa: S608  # our own text
+_OVER: Final = f"""
 select a.alert_id from monitor.alert a
 where a.state <> 'resolved'
   and not exists (
-    select from monitor.gap g where g.alert_id = a.alert_id and g.due_at <= clock_timestamp()
+    select from monitor.gap g {_HEARD}
+    where g.rule = a.rule and g.subject = a.subject and heard.alert_id = a.alert_id
+      and heard.due_at <= clock_timestamp()
   )
 order by a.position
 limit 100
-"""
+"""  # noqa: S608  # our own text
 _SINCE: Final = "select clock_timestamp() - recorded_at from monitor.latest where event_type = %s"
 
 #: Gaps of one rule that may fire in one round.
@@ -113,6 +130,8 @@ class GapsProjection:
 
     name = "gaps"
     version = 1
+    schema = "monitor"
+    tables = ("gap", "sign_of_life", "latest")
     lanes = (LEDGER_LANE, PULSE_LANE)
     only = Filter(categories=_CATEGORIES)
 
@@ -137,7 +156,7 @@ class GapsProjection:
 
     async def reset(self, connection: AsyncConnection[Any]) -> None:
         """Forget all rows, to be built again from the beginning."""
-        await connection.execute("truncate monitor.gap, monitor.latest")
+        await connection.execute("truncate gap, sign_of_life, latest")
 
 
 def subject_of(stored: StoredEvent, fact: Message) -> str:

@@ -40,11 +40,9 @@ _MEMBERS: Final[tuple[LiteralString, ...]] = (
 _BESIDE: Final[tuple[LiteralString, ...]] = ("lane", "position", "customer_id")
 _COLUMNS: Final[LiteralString] = ", ".join((*_MEMBERS, *_BESIDE))
 _VALUES: Final[LiteralString] = ", ".join(f"%({name})s" for name in (*_MEMBERS, *_BESIDE))
-_SAVE: Final[LiteralString] = (
-    f"insert into intake.history ({_COLUMNS}) values ({_VALUES}) on conflict do nothing"  # noqa: S608  # our own names
-)
+_SAVE: Final[LiteralString] = f"insert into history ({_COLUMNS}) values ({_VALUES}) on conflict do nothing"  # noqa: S608  # our own names
 _LINK: Final[LiteralString] = """
-insert into intake.job_stream (job_id, stream_id, customer_id)
+insert into job_stream (job_id, stream_id, customer_id)
 values (%(job_id)s, %(submission_id)s, %(customer_id)s)
 on conflict do nothing
 """
@@ -63,6 +61,8 @@ class HistoryProjection:
 
     name = "history"
     version = 1
+    schema = "intake"
+    tables = ("history", "job_stream")
     lanes = (LEDGER_LANE,)
     only = Filter(categories=frozenset({events.SUBMISSION, events.JOB}))
 
@@ -80,7 +80,7 @@ class HistoryProjection:
 
     async def reset(self, connection: AsyncConnection[Any]) -> None:
         """Forget all rows, to be built again from the beginning."""
-        await connection.execute("truncate intake.history, intake.job_stream")
+        await connection.execute("truncate history, job_stream")
 
 
 def _own_link(stored: StoredEvent) -> Mapping[str, object]:

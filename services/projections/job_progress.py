@@ -32,28 +32,28 @@ if TYPE_CHECKING:
 _COLUMNS: Final[LiteralString] = (
     "job_id, customer_id, priority, version, state, planned, trace_parent, accepted_at"
 )
-_LOAD: Final[LiteralString] = f"select {_COLUMNS} from scheduler.job where job_id = any(%s)"  # noqa: S608  # our own names
+_LOAD: Final[LiteralString] = f"select {_COLUMNS} from job where job_id = any(%s)"  # noqa: S608  # our own names
 _SAVE: Final[LiteralString] = f"""
-insert into scheduler.job ({_COLUMNS})
-select {_COLUMNS} from jsonb_populate_recordset(null::scheduler.job, %s::jsonb)
+insert into job ({_COLUMNS})
+select {_COLUMNS} from jsonb_populate_recordset(null::job, %s::jsonb)
 on conflict (job_id) do update
 set version = excluded.version, state = excluded.state, planned = excluded.planned
 """  # noqa: S608  # our own names
 _LINK: Final[LiteralString] = """
-insert into scheduler.job_submission (job_id, submission_id, planned)
+insert into job_submission (job_id, submission_id, planned)
 select n.job_id, n.submission_id, n.planned
 from unnest(%s::uuid[], %s::uuid[], %s::boolean[]) as n(job_id, submission_id, planned)
 on conflict (job_id, submission_id) do update
 set planned = job_submission.planned or excluded.planned
 """
 _RECOUNT: Final[LiteralString] = """
-update scheduler.job j set open = n.open, unsettled = n.unsettled
+update job j set open = n.open, unsettled = n.unsettled
 from (
   select s.job_id,
     count(*) filter (where s.planned and not coalesce(w.state = any(%(settled)s), false)) as open,
     count(*) filter (where not coalesce(w.state = any(%(settled)s), false)) as unsettled
-  from scheduler.job_submission s
-  left join scheduler.work w on w.submission_id = s.submission_id
+  from job_submission s
+  left join work w on w.submission_id = s.submission_id
   where s.job_id = any(%(jobs)s)
   group by s.job_id
 ) as n

@@ -38,9 +38,9 @@ _BESIDE: Final[tuple[LiteralString, ...]] = ("planned_count", "lane", "accepted_
 _COLUMNS: Final[LiteralString] = ", ".join((*_MEMBERS, *_BESIDE))
 _CHANGES: Final[LiteralString] = ", ".join(f"{name} = excluded.{name}" for name in (*_MEMBERS, *_BESIDE))
 _VALUES: Final[LiteralString] = ", ".join(f"%({name})s" for name in (*_MEMBERS, *_BESIDE))
-_LOAD: Final[LiteralString] = f"select {_COLUMNS} from intake.job where job_id = any(%s)"  # noqa: S608  # our own names
+_LOAD: Final[LiteralString] = f"select {_COLUMNS} from job where job_id = any(%s)"  # noqa: S608  # our own names
 _SAVE: Final[LiteralString] = (
-    f"insert into intake.job ({_COLUMNS}) values ({_VALUES}) on conflict (job_id) do update set {_CHANGES}"  # noqa: S608  # our own names
+    f"insert into job ({_COLUMNS}) values ({_VALUES}) on conflict (job_id) do update set {_CHANGES}"  # noqa: S608  # our own names
 )
 _PAGE: Final[LiteralString] = f"""
 select {_COLUMNS} from intake.job
@@ -67,6 +67,8 @@ class JobsProjection:
 
     name = "jobs"
     version = 1
+    schema = "intake"
+    tables = ("job",)
     lanes = (LEDGER_LANE,)
     only = Filter(categories=frozenset({events.JOB}))
 
@@ -79,7 +81,7 @@ class JobsProjection:
 
     async def reset(self, connection: AsyncConnection[Any]) -> None:
         """Forget all rows, to be built again from the beginning."""
-        await connection.execute("truncate intake.job")
+        await connection.execute("truncate job")
 
 
 def fold_jobs(rows: Mapping[UUID, JobRow], page: Iterable[StoredEvent]) -> Mapping[UUID, JobRow]:

@@ -1,8 +1,8 @@
 """Who holds which submission, and when it last gave a sign of life.
 
-The ledger opens and closes a lease, the pulse lane renews it. The two are read one after the other, so a
-pulse may be seen before the claim that it belongs to, or after the end of it: pulses renew what is open
-under the same claim and never open anything.
+The ledger opens and closes a lease, the pulse lane says who lives. The two are read against each other, so a
+pulse may be seen before the claim that it belongs to, or after the end of it: each lane has a table of its
+own, and they are joined by the claim when somebody asks.
 """
 
 from __future__ import annotations
@@ -25,15 +25,11 @@ if TYPE_CHECKING:
     from eventstore.types import StoredEvent
     from services.projections.work import Step
 
-# In a replay the pulses may all have been read before the claim: they are looked up, or every lease would
-# look as if it had been silent since its beginning.
+# The claim itself is the first sign of life.
 _OPEN: Final[LiteralString] = """
-insert into scheduler.lease
+insert into lease
   (submission_id, claim_version, worker_id, lease_seconds, claimed_at, last_pulse_at)
-select n.submission_id, n.claim_version, n.worker_id, n.lease_seconds, n.claimed_at,
-  greatest(n.claimed_at, (
-    select max(p.recorded_at) from es.pulse p
-    where p.stream_id = n.submission_id and p.recorded_at > n.claimed_at))
+select n.submission_id, n.claim_version, n.worker_id, n.lease_seconds, n.claimed_at, n.claimed_at
 from unnest(%s::uuid[], %s::integer[], %s::text[], %s::float8[], %s::timestamptz[])
   as n(submission_id, claim_version, worker_id, lease_seconds, claimed_at)
 on conflict (submission_id) do update
@@ -41,22 +37,29 @@ set claim_version = excluded.claim_version, worker_id = excluded.worker_id,
     lease_seconds = excluded.lease_seconds, claimed_at = excluded.claimed_at,
     last_pulse_at = excluded.last_pulse_at
 """
-_RENEW: Final[LiteralString] = """
-update scheduler.lease l set last_pulse_at = n.at
-from unnest(%s::uuid[], %s::integer[], %s::timestamptz[]) as n(submission_id, claim_version, at)
-where l.submission_id = n.submission_id and l.claim_version = n.claim_version and l.last_pulse_at < n.at
+_NOTE: Final[LiteralString] = """
+insert into lease_pulse as known (submission_id, claim_version, pulsed_at)
+select submission_id, claim_version, pulsed_at
+from unnest(%s::uuid[], %s::integer[], %s::timestamptz[]) as n(submission_id, claim_version, pulsed_at)
+on conflict (submission_id) do update
+set claim_version = excluded.claim_version, pulsed_at = excluded.pulsed_at
+where (known.claim_version, known.pulsed_at) < (excluded.claim_version, excluded.pulsed_at)
 """
 # After a restart of the database every lease begins anew: nobody could give a sign of life before.
 _SILENT: Final[LiteralString] = """
 select l.submission_id, w.customer_id, w.jobs[1] as job_id, l.claim_version, l.lease_seconds,
-  l.last_pulse_at, clock_timestamp() as now
-from scheduler.lease l join scheduler.work w using (submission_id)
-where greatest(l.last_pulse_at, pg_postmaster_start_time()) + make_interval(secs => l.lease_seconds) < %s
-order by l.last_pulse_at limit %s
+  heard.last_pulse_at, clock_timestamp() as now
+from scheduler.lease l
+join scheduler.work w using (submission_id)
+left join scheduler.lease_pulse p on p.submission_id = l.submission_id and p.claim_version = l.claim_version
+cross join lateral (select greatest(l.last_pulse_at, p.pulsed_at) as last_pulse_at) as heard
+where greatest(heard.last_pulse_at, pg_postmaster_start_time()) + make_interval(secs => l.lease_seconds) < %s
+order by heard.last_pulse_at limit %s
 """
 _ONE: Final[LiteralString] = """
-select last_pulse_at, clock_timestamp() as now from scheduler.lease
-where submission_id = %s and claim_version = %s
+select greatest(l.last_pulse_at, p.pulsed_at), clock_timestamp() as now
+from scheduler.lease l left join scheduler.lease_pulse p using (submission_id, claim_version)
+where l.submission_id = %s and l.claim_version = %s
 """
 
 
@@ -77,8 +80,9 @@ class LeaseChanges:
 
     opened: Mapping[UUID, Lease]
     closed: frozenset[UUID]
-    #: By submission and claim, since a worker that lost its lease may still give signs of life.
-    pulses: Mapping[tuple[UUID, int], datetime]
+    #: The claim and the instant: a worker that lost its lease may still give signs of life, but a later claim
+    #: silences it.
+    pulses: Mapping[UUID, tuple[int, datetime]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,24 +134,23 @@ def _ends_a_lease(step: Step) -> bool:
     return held_before and not step.after.state.held_by(step.after.state.claim_version)
 
 
-def _pulses(events: Iterable[StoredEvent]) -> Mapping[tuple[UUID, int], datetime]:
-    pulses: dict[tuple[UUID, int], datetime] = {}
+def _pulses(events: Iterable[StoredEvent]) -> Mapping[UUID, tuple[int, datetime]]:
+    pulses: dict[UUID, tuple[int, datetime]] = {}
     for stored in events:
         if stored.event_type == "AttemptPulse":
             pulse = cast("pulse_events_pb2.AttemptPulse", read(stored))
-            pulses[stored.stream_id, pulse.claim_version] = stored.recorded_at
+            heard = (pulse.claim_version, stored.recorded_at)
+            pulses[stored.stream_id] = max(pulses.get(stored.stream_id, heard), heard)
     return pulses
 
 
 async def apply_leases(
     connection: AsyncConnection, steps: Sequence[Step], events: Sequence[StoredEvent]
 ) -> None:
-    """Bring scheduler.lease up to a batch of events."""
+    """Bring the tables lease and lease_pulse up to a batch of events."""
     changes = lease_changes(steps, events)
     if changes.closed:
-        await connection.execute(
-            "delete from scheduler.lease where submission_id = any(%s)", [list(changes.closed)]
-        )
+        await connection.execute("delete from lease where submission_id = any(%s)", [list(changes.closed)])
     if changes.opened:
         leases = list(changes.opened.values())
         await connection.execute(
@@ -161,8 +164,8 @@ async def apply_leases(
             ],
         )
     if changes.pulses:
-        submissions, claims = zip(*changes.pulses, strict=True)
-        await connection.execute(_RENEW, [list(submissions), list(claims), list(changes.pulses.values())])
+        claims, instants = zip(*changes.pulses.values(), strict=True)
+        await connection.execute(_NOTE, [list(changes.pulses), list(claims), list(instants)])
 
 
 async def silent_leases(

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 _CATEGORIES: Final = frozenset({events.JOB, events.SUBMISSION, events.WORKER, events.DIRECTORY})
 _RESET: Final[LiteralString] = """
-truncate scheduler.work, scheduler.lease, scheduler.job, scheduler.job_submission, scheduler.worker,
-  scheduler.directory, scheduler.directory_start
+truncate work, lease, lease_pulse, job, job_submission, worker, worker_pulse, directory, directory_start
 """
 
 
@@ -34,6 +33,18 @@ class SchedulingProjection:
 
     name = "scheduling"
     version = 1
+    schema = "scheduler"
+    tables = (
+        "work",
+        "lease",
+        "lease_pulse",
+        "job",
+        "job_submission",
+        "worker",
+        "worker_pulse",
+        "directory",
+        "directory_start",
+    )
     lanes = (LEDGER_LANE, PULSE_LANE)
     only = Filter(categories=_CATEGORIES)
 

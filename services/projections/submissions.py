@@ -28,11 +28,9 @@ if TYPE_CHECKING:
     from services.domain.kinds import State
     from services.projections.reading import Reads
 
-_LOAD: Final[LiteralString] = (
-    "select submission_id, folded from intake.submission where submission_id = any(%s)"
-)
+_LOAD: Final[LiteralString] = "select submission_id, folded from submission where submission_id = any(%s)"
 _SAVE: Final[LiteralString] = """
-insert into intake.submission
+insert into submission
   (submission_id, customer_id, directory_id, state, proofs, changed_at, lane, position, folded)
 values (%(submission_id)s, %(customer_id)s, %(directory_id)s, %(state)s, %(proofs)s, %(changed_at)s,
         %(lane)s, %(position)s, %(folded)s)
@@ -41,7 +39,7 @@ set state = excluded.state, proofs = excluded.proofs, changed_at = excluded.chan
     position = excluded.position, folded = excluded.folded
 """
 _LINK: Final[LiteralString] = """
-insert into intake.job_submission (job_id, submission_id, customer_id)
+insert into job_submission (job_id, submission_id, customer_id)
 values (%(job_id)s, %(submission_id)s, %(customer_id)s)
 on conflict do nothing
 """
@@ -91,6 +89,8 @@ class SubmissionsProjection:
 
     name = "submissions"
     version = 1
+    schema = "intake"
+    tables = ("submission", "job_submission")
     lanes = (LEDGER_LANE,)
     only = Filter(categories=frozenset({events.SUBMISSION, events.JOB}))
 
@@ -108,7 +108,7 @@ class SubmissionsProjection:
 
     async def reset(self, connection: AsyncConnection[Any]) -> None:
         """Forget all rows, to be built again from the beginning."""
-        await connection.execute("truncate intake.submission, intake.job_submission")
+        await connection.execute("truncate submission, job_submission")
 
 
 def fold_submissions(

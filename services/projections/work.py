@@ -65,10 +65,10 @@ _COLUMNS: Final[LiteralString] = ", ".join((*_STATE, *_BESIDE))
 #: What `row_of` needs, from a table named work.
 SELECTED: Final[LiteralString] = ", ".join(_AS_TEXT.get(name, name) for name in (*_STATE, *_BESIDE))
 _CHANGES: Final[LiteralString] = ", ".join(f"{name} = excluded.{name}" for name in (*_STATE, *_BESIDE))
-_LOAD: Final[LiteralString] = f"select {SELECTED} from scheduler.work where submission_id = any(%s)"  # noqa: S608  # our own names
+_LOAD: Final[LiteralString] = f"select {SELECTED} from work where submission_id = any(%s)"  # noqa: S608  # our own names
 _SAVE: Final[LiteralString] = f"""
-insert into scheduler.work ({_COLUMNS})
-select {_COLUMNS} from jsonb_populate_recordset(null::scheduler.work, %s::jsonb)
+insert into work ({_COLUMNS})
+select {_COLUMNS} from jsonb_populate_recordset(null::work, %s::jsonb)
 on conflict (submission_id) do update set {_CHANGES}
 """  # noqa: S608  # our own names
 

@@ -1,4 +1,7 @@
-"""The workers and their last signs of life. Owner: submitter."""
+"""The workers and their last signs of life. Owner: submitter.
+
+The lanes are read against each other, so each has a table of its own; they are joined when they are read.
+"""
 
 from __future__ import annotations
 
@@ -20,29 +23,37 @@ if TYPE_CHECKING:
     from eventstore.types import StoredEvent
 
 _STARTED: Final = """
-insert into submitter.worker as w (worker_id, state, slots, browser, started_at, pulse_at, progress_at)
+insert into worker as w (worker_id, state, slots, browser, started_at, pulse_at, progress_at)
 values (%(worker_id)s, 'running', %(slots)s, %(browser)s, %(at)s, %(at)s, %(at)s)
 on conflict (worker_id) do update
 set state = 'running', busy = 0, ended_at = null, slots = excluded.slots, browser = excluded.browser,
     started_at = excluded.started_at, pulse_at = greatest(w.pulse_at, excluded.pulse_at),
     progress_at = greatest(w.progress_at, excluded.progress_at)
 """
-# The lanes are read side by side: a pulse older than the start says nothing about this life.
 _PULSE: Final = """
-update submitter.worker
-set busy = %(busy)s, slots = %(slots)s, pulse_at = %(at)s, progress_at = %(progress_at)s,
-    state = case when %(draining)s then 'draining' else 'running' end, ended_at = null
-where worker_id = %(worker_id)s and %(at)s >= greatest(started_at, pulse_at, ended_at)
-  and state <> 'stopped'
+insert into worker_pulse as known (worker_id, busy, slots, draining, pulsed_at, progress_at)
+values (%(worker_id)s, %(busy)s, %(slots)s, %(draining)s, %(at)s, %(progress_at)s)
+on conflict (worker_id) do update
+set busy = excluded.busy, slots = excluded.slots, draining = excluded.draining,
+    pulsed_at = excluded.pulsed_at, progress_at = excluded.progress_at
+where known.pulsed_at <= excluded.pulsed_at
 """
 _ENDED: Final = """
-update submitter.worker set state = %(state)s, busy = 0, ended_at = %(at)s where worker_id = %(worker_id)s
+update worker set state = %(state)s, busy = 0, ended_at = %(at)s where worker_id = %(worker_id)s
 """
+# A pulse older than the start says nothing about this life; one after a loss says that nothing was lost.
 _SELECT: Final = """
-select worker_id, state, busy, slots, browser, started_at, pulse_at, progress_at
-from submitter.worker
-where (%(ended)s or state in ('running', 'draining')) and (%(worker_id)s = '' or worker_id = %(worker_id)s)
-order by worker_id
+select w.worker_id, heard.state, coalesce(p.busy, w.busy), coalesce(p.slots, w.slots), w.browser,
+  w.started_at, coalesce(p.pulsed_at, w.pulse_at), coalesce(p.progress_at, w.progress_at)
+from submitter.worker w
+left join submitter.worker_pulse p
+  on p.worker_id = w.worker_id and w.state <> 'stopped' and p.pulsed_at >= greatest(w.started_at, w.ended_at)
+cross join lateral (
+  select case p.draining when true then 'draining' when false then 'running' else w.state end as state
+) as heard
+where (%(ended)s or heard.state in ('running', 'draining'))
+  and (%(worker_id)s = '' or w.worker_id = %(worker_id)s)
+order by w.worker_id
 limit 1000
 """
 
@@ -66,19 +77,22 @@ class WorkersProjection:
 
     name = "workers"
     version = 1
+    schema = "submitter"
+    tables = ("worker", "worker_pulse")
     lanes = (LEDGER_LANE, PULSE_LANE)
     only = Filter(categories=frozenset({events.WORKER}))
 
     async def apply(self, connection: AsyncConnection[Any], page: Sequence[StoredEvent]) -> None:
         """Write what a page of events changes."""
-        for stored in page:
-            change = change_of(stored)
-            if change is not None:
-                await connection.execute(*change)
+        async with connection.pipeline():
+            for stored in page:
+                change = change_of(stored)
+                if change is not None:
+                    await connection.execute(*change)
 
     async def reset(self, connection: AsyncConnection[Any]) -> None:
         """Forget all rows, to be built again from the beginning."""
-        await connection.execute("truncate submitter.worker")
+        await connection.execute("truncate worker, worker_pulse")
 
 
 def change_of(stored: StoredEvent) -> tuple[LiteralString, Mapping[str, object]] | None:

@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from eventstore.migrate import migrate as migrate_event_store
 from eventstore.types import PULSE_LANE, Position
-from services.projections.__main__ import migrate
+from services.projections.migration import migrate
 from tests.fix_intake import (
     Caller,
     intake,

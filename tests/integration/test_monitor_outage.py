@@ -12,7 +12,7 @@ from uuid import uuid4
 from eventstore.errors import StoreUnavailable
 from eventstore.migrate import migrate as migrate_event_store
 from services.domain.errors import StoreDown
-from services.projections.__main__ import migrate
+from services.projections.migration import migrate
 from services.runtime.loop import Signal
 from stack.postgres import EmbeddedPostgres
 from tests.fix_monitor import open_watch, short_rules

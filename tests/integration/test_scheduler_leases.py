@@ -10,8 +10,8 @@ from uuid import UUID
 from directorybolt.job.v1 import job_pb2
 
 import eventstore.migrate
-from services.projections.__main__ import migrate
 from services.projections.checkpoints import snapshot
+from services.projections.migration import migrate
 from services.projections.scheduling import SchedulingProjection
 from services.runtime.loop import Loop
 from stack.postgres import EmbeddedPostgres

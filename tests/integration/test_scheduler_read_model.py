@@ -28,6 +28,8 @@ TABLES: Sequence[LiteralString] = (
     "select * from scheduler.job order by job_id",
     "select * from scheduler.job_submission order by job_id, submission_id",
     "select * from scheduler.worker order by worker_id",
+    "select * from scheduler.lease_pulse order by submission_id",
+    "select * from scheduler.worker_pulse order by worker_id",
     "select * from scheduler.directory order by directory_id",
     "select * from scheduler.directory_start order by directory_id",
 )
@@ -78,6 +80,7 @@ async def test_the_tables_flags_say_what_the_domain_says(stage: Stage) -> None:
     }
 
     async with stage.pool.connection() as connection:
+        await connection.execute("set local search_path to scheduler")
         await save(connection, rows)
         cursor = await connection.execute(FLAGS, [list(rows)])
         found = await cursor.fetchall()

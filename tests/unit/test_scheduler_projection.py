@@ -136,7 +136,7 @@ def test_pulses_open_no_lease_and_are_kept_apart_by_claim():
     changes = lease_changes([], [pulse(3), pulse(7), pulse(3)])
 
     assert changes.opened == {}
-    assert set(changes.pulses) == {(SUBMISSION_ID, 3), (SUBMISSION_ID, 7)}
+    assert changes.pulses == {SUBMISSION_ID: (7, START)}
 
 
 def test_a_plan_links_what_was_requested_for_the_job():

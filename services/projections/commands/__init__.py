@@ -1,0 +1,1 @@
+"""The verbs of `python -m services.projections`, a file each."""
