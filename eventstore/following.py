@@ -14,7 +14,7 @@ import socket
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -22,9 +22,9 @@ import psycopg
 from eventstore.connections import backoff, connect
 from eventstore.errors import EventStoreError, HoleInLog, LeaseLost
 from eventstore.failing import TROUBLE, FailurePolicy, Retries, sentence
+from eventstore.lanes import followed
 from eventstore.partitions import PARTITIONS_MAX, Failure, Holding
 from eventstore.projection import ProjectionProgress
-from eventstore.resume import resume
 from eventstore.store import EVERYTHING
 from eventstore.subscription import EVENTS_PER_PAGE_MAX, Subscription
 from eventstore.types import LEDGER_LANE, Filter, Position
@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from eventstore.applying import Applier
-    from eventstore.parked import ParkedEvent
     from eventstore.store import EventStore
-    from eventstore.types import Page, StoredEvent
+    from eventstore.types import StoredEvent
 
 LEASE_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 1.0
@@ -54,7 +53,8 @@ class Stopped(Exception):
 class Plan:
     """What is followed, and how.
 
-    Shape: `partitions` 1 to 1,024. `release` names the program: what another release paused is tried again.
+    Shape: LEDGER_LANE among `lanes` stands for all lanes of the ledger; `partitions` 1 to 1,024. `release`
+    names the program: what another release paused is tried again.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Follower(ABC):
 
     def __init__(self, store: EventStore, conninfo: str, role: str | None, plan: Plan, purpose: str) -> None:
         """Take the store to read, the database of the checkpoints, and the role to act in there."""
-        self.plan = plan
+        self.plan = replace(plan, lanes=followed(plan.lanes, store.lanes))
         self._store = store
         self._conninfo = conninfo
         self._role = role
@@ -96,10 +96,6 @@ class Follower(ABC):
     @abstractmethod
     def make_applier(self, connection: psycopg.AsyncConnection, holding: Holding) -> Applier:
         """Return what applies events for the partitions held on a connection."""
-
-    @abstractmethod
-    async def take(self, applier: Applier, page: Page, subscription: Subscription) -> None:
-        """See to it that a page is applied and its checkpoint saved."""
 
     async def run(self) -> None:
         """Follow until `stop`; wait out the database's troubles, other holders, and pauses."""
@@ -169,6 +165,7 @@ class Follower(ABC):
                 plan.partitions,
                 holder=self._holder,
                 lease_seconds=plan.lease_seconds,
+                release=plan.release,
             )
             try:
                 await self._follow(self.make_applier(connection, holding))
@@ -183,9 +180,6 @@ class Follower(ABC):
             " set_config('synchronous_commit', 'off', false)",
             [milliseconds],
         )
-        if self.plan.release:
-            plan = self.plan
-            await resume(connection, plan.name, plan.version, except_release=plan.release)
 
     async def _follow(self, applier: Applier) -> None:
         loop = asyncio.get_running_loop()
@@ -195,33 +189,20 @@ class Follower(ABC):
         try:
             while not self._stopping.is_set():
                 if loop.time() >= share_at:
-                    await self.share(applier)
+                    await applier.share(self._read)
                     share_at = loop.time() + share_seconds
                 subscription = await reading.subscription()
                 if subscription is None:
                     await self.rest(share_at - loop.time())
                 elif not await self._step(applier, subscription):
-                    await self._until_stopped(subscription.wait_for_news, share_at - loop.time())
+                    wait = partial(applier.wait, subscription)
+                    await self._until_stopped(wait, share_at - loop.time())
+            await applier.finish()
         finally:
+            await applier.close()
             await reading.close()
 
-    async def share(self, applier: Applier) -> None:
-        """Say that we are there, and do what was asked meanwhile."""
-        holding = applier.holding
-        if await holding.share(applier.connection):
-            await applier.load_blocked()
-        if holding.held:
-            for _, asked in groupby(
-                await applier.parked.asked(applier.connection), key=lambda each: each.stream_id
-            ):
-                await self.settle(applier, list(asked))
-
-    async def settle(self, applier: Applier, asked: Sequence[ParkedEvent]) -> None:
-        """Do what was asked about the parked events of a stream, if the stream is ours."""
-        if applier.holding.partition_of(asked[0].stream_id) in applier.holding.held:
-            await applier.settle(asked, self.read)
-
-    async def read(self, position: Position) -> StoredEvent | None:
+    async def _read(self, position: Position) -> StoredEvent | None:
         """Return the event at a position; None when it is not there any more.
 
         Errors: StoreUnavailable.
@@ -231,6 +212,8 @@ class Follower(ABC):
         return found[0] if found else None
 
     async def _step(self, applier: Applier, subscription: Subscription) -> bool:
+        if not applier.has_room:
+            return False
         try:
             page = await subscription.next_page()
         except TROUBLE:
@@ -240,7 +223,7 @@ class Follower(ABC):
             return True
         if page is None:
             return subscription.has_ended
-        await self.take(applier, page, subscription)
+        await applier.take(page, subscription)
         subscription.move(page)
         return True
 
@@ -276,16 +259,17 @@ class _Reading:
         self._store = store
         self._plan = plan
         self._holding = holding
-        self._epochs: dict[int, int] = {}
+        self._epochs: Sequence[tuple[int, int]] = ()
         self._current: Subscription | None = None
 
     async def subscription(self) -> Subscription | None:
         """Return what to read from; None while nothing is held."""
-        epochs = {number: each.epoch for number, each in self._holding.held.items()}
+        held = self._holding.held
+        epochs = [*((number, each.epoch) for number, each in held.items()), (-1, self._holding.rewound_count)]
         if self._current is None or self._current.has_ended or epochs != self._epochs:
             await self.close()
             self._epochs = epochs
-            self._current = self._begun() if epochs else None
+            self._current = self._begun() if held else None
         return self._current
 
     async def close(self) -> None:

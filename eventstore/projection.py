@@ -80,7 +80,10 @@ class Projection(Protocol):
 
     @property
     def lanes(self) -> Sequence[int]:
-        """The lanes that it follows: LEDGER_LANE, PULSE_LANE or both; there is no order between lanes."""
+        """What it follows: LEDGER_LANE, which stands for all lanes of the ledger, PULSE_LANE, or both.
+
+        There is no order between lanes.
+        """
         ...
 
     @property

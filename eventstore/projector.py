@@ -107,20 +107,12 @@ class Projector(Follower):
         positions = await self._progress.positions()
         return [
             LaneProgress(Position(lane, positions.get(lane, 0)), await self._store.head(lane))
-            for lane in self.projection.lanes
+            for lane in self.plan.lanes
         ]
 
     def make_applier(self, connection: AsyncConnection, holding: Holding) -> Applier:
         """Return what writes rows."""
         return _RowApplier(self.projection, connection, holding, self.plan, self.pause_between_attempts)
-
-    async def take(self, applier: Applier, page: Page, subscription: Subscription) -> None:
-        """Apply a page, save how far we are, and learn how large the next one should be."""
-        loop = asyncio.get_running_loop()
-        began_at = loop.time()
-        await applier.apply(page.events, page.scanned)
-        if loop.time() - began_at > PAGE_SECONDS_MAX:
-            subscription.shrink()
 
 
 class _RowApplier(Applier):
@@ -140,10 +132,17 @@ class _RowApplier(Applier):
             ParkedEvents(plan.name, plan.version),
             policy=plan.policy,
             retries=plan.retries,
-            release=plan.release,
             pause=pause,
         )
         self._projection = projection
+
+    async def take(self, page: Page, subscription: Subscription) -> None:
+        """Apply a page, save how far we are, and learn how large the next one should be."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        await self.apply(page.events, page.scanned)
+        if loop.time() - began_at > PAGE_SECONDS_MAX:
+            subscription.shrink()
 
     async def commit(
         self, events: Sequence[StoredEvent], save: Callable[[AsyncConnection], Awaitable[None]] | None
@@ -154,6 +153,12 @@ class _RowApplier(Applier):
                 await self._projection.apply(self.connection, events)
             if save is not None:
                 await save(self.connection)
+
+    async def finish(self) -> None:
+        """Do nothing: no page is ever under way between two steps."""
+
+    async def close(self) -> None:
+        """Do nothing, either."""
 
     def is_ours(self, event: StoredEvent) -> bool:
         """Return whether an event is new to a partition that is held."""

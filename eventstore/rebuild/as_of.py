@@ -53,7 +53,7 @@ async def positions_at(model: ReadModel, moment: Position | datetime) -> Mapping
 
     Errors: PositionUnknown, StoreUnavailable.
     """
-    store, lanes = model.store, model.projection.lanes
+    store, lanes = model.store, model.lanes
     if isinstance(moment, datetime):
         return {lane: (await store.position_at(moment, lane)).number for lane in lanes}
     page = await store.read_all(replace(moment, number=moment.number - 1), limit=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eventstore.lanes import followed
 from eventstore.subscription import Subscription
 from eventstore.types import Page, Position
 
@@ -27,7 +28,7 @@ async def pages_until(
     """
     lanes = {
         lane: Subscription(store, [lane], after, only=projection.only, page_max=page_max)
-        for lane in projection.lanes
+        for lane in followed(projection.lanes, store.lanes)
         if after.get(lane, 0) < until.get(lane, 0)
     }
     while lanes:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from eventstore.connections import connect
+from eventstore.lanes import followed
 from eventstore.rebuild.errors import RebuildUnderWay, RoleLeft
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from psycopg import AsyncConnection
 
@@ -61,9 +62,14 @@ class ReadModel:
         """The schema in which the tables wait that were live before the swap."""
         return f"retired_{self.name}"
 
+    @property
+    def lanes(self) -> Sequence[int]:
+        """The lanes that it is read from."""
+        return followed(self.projection.lanes, self.store.lanes)
+
     async def heads(self) -> Mapping[int, int]:
         """Return the last position of each lane that it follows."""
-        return {lane: (await self.store.head(lane)).number for lane in self.projection.lanes}
+        return {lane: (await self.store.head(lane)).number for lane in self.lanes}
 
 
 @asynccontextmanager

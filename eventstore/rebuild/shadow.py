@@ -108,7 +108,7 @@ class Shadow:
         if not isinstance(projection, Bulky) or not self._is_bulk() or any(self.positions.values()):
             return
         clock = asyncio.get_running_loop().time
-        began, reached = clock(), dict.fromkeys(projection.lanes, 0)
+        began, reached = clock(), dict.fromkeys(self.model.lanes, 0)
         gathered = projection.bulk_fold()
         async for page in pages_until(self.model.store, projection, {}, until, self.page_max):
             gathered.fold(page.events)
