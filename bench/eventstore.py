@@ -1,12 +1,12 @@
-"""Measures appending beside the `eventsourcing` library: the same Postgres, the same run, in turns.
+"""Measures the event store beside the `eventsourcing` library: the same Postgres, the same run, in turns.
 
-    python bench/eventstore.py [--quick] [--json] [--rounds N] [--seconds S]
+    python bench/eventstore.py [--quick] [--json] [--only append,read] [--rounds N] [--seconds S] [--events N]
 
-Each append holds one event of 200 bytes for a stream that must not exist yet, and returns when the database
-has it on disk: fsync and synchronous_commit are on for both. The peer is in its lossless default (it locks
-its table; its faster mode loses events to live readers). One process with N callers is N coroutines here
-and N threads there; sixteen processes have one caller each. The figures are medians over the rounds; what
-one fsync takes, and the load of the machine, are printed with them.
+Each append holds events of 200 bytes for a stream that must not exist yet, and returns when the database has
+them on disk: fsync and synchronous_commit are on for both. The peer is in its lossless default (it locks its
+table; its faster mode loses events to live readers, which `bench/loss.py` shows), in two shapes, threads in
+one process and sixteen processes; the better one counts. Figures are medians over the rounds, beside the
+lowest and the highest; what one fsync takes, and the load of the machine, are printed with them.
 """
 
 # ruff: noqa: E402
@@ -18,209 +18,114 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.eventstore_sides import (
-    OURS,
-    PEER,
-    Measured,
-    measure_ours,
-    measure_peer,
-    prepare_ours,
-    prepare_peer,
-)
+from bench.figures import rows_of, table
+from bench.store_append import append, processes
+from bench.store_bench import Bench
+from bench.store_goals import GOALS
+from bench.store_latency import latency
+from bench.store_project import project
+from bench.store_read import read
+from bench.store_verify import verify
 from stack.postgres import EmbeddedPostgres
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-Pipe = TypeVar("Pipe")
+    from bench.figures import Figure
 
-PROCESSES: Final = 16
-CALLERS: Final = (1, 16, 64)
-SIDES: Final = Path(__file__).with_name("eventstore_sides.py")
+SECTIONS: Final = {
+    "append": append,
+    "processes": processes,
+    "read": read,
+    "project": project,
+    "verify": verify,
+    "latency": latency,
+}
 FSYNCS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long to measure."""
+    """What to measure, how often and how long, and how many events the logs hold that are read."""
 
+    sections: Sequence[str]
     rounds: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What a figure of ours, or our ratio to the peer, has to reach."""
-
-    of: str
-    limit: float
-    text: str
-    more_is_better: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the result: `ratio` is how many times better ours is."""
-
-    metric: str
-    unit: str
-    ours: float
-    peer: float
-    ratio: float
-    goal: str
-    met: bool
+    events: int
 
 
 async def main() -> int:
     """Measure, print, and return the exit code."""
     arguments = _arguments()
-    plan = Plan(2, 1.5) if arguments.quick else Plan(arguments.rounds, arguments.seconds)
-    async with EmbeddedPostgres.throwaway() as postgres:
-        urls = {OURS: await postgres.create_database("ours"), PEER: await postgres.create_database("peer")}
-        await prepare_ours(urls[OURS])
-        prepare_peer(urls[PEER])
-        fsync_ms = await asyncio.to_thread(_fsync_ms, postgres.log_path.parent)
-        results = [await _round(urls, plan.seconds) for _ in range(plan.rounds)]
-    rows = _rows(results, fsync_ms)
-    machine = {"fsync_ms": round(fsync_ms, 3), "load_1m": os.getloadavg()[0], "cpus": os.cpu_count()}
+    plan = _plan(arguments)
+    rounds = [await _round(plan, number) for number in range(plan.rounds)]
+    rows = rows_of(rounds, GOALS)
+    machine = {"fsync_ms": _fsync_ms(), "load_1m": os.getloadavg()[0], "cpus": os.cpu_count()}
     if arguments.json:
-        sys.stdout.write(json.dumps({"machine": machine, "rows": [asdict(each) for each in rows]}) + "\n")
+        sys.stdout.write(
+            json.dumps({"machine": machine, "plan": asdict(plan), "rows": [asdict(each) for each in rows]})
+            + "\n"
+        )
     else:
-        _print(rows, machine, plan)
+        print(f"{plan.rounds} rounds, {plan.seconds} s each, logs of {plan.events} events; {machine}")
+        print(table(rows))
     return 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measures appending beside the eventsourcing library.")
+    parser = argparse.ArgumentParser(description="Measures the event store beside the eventsourcing library.")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--quick", action="store_true", help="less than a minute, and as rough as that")
+    parser.add_argument("--only", default="", help=f"some of {', '.join(SECTIONS)}, with commas")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, both sides in each (default: 5)")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement (default: 4)")
+    parser.add_argument(
+        "--events", type=int, default=100_000, help="in the logs that are read (default: 100000)"
+    )
     return parser.parse_args()
 
 
-async def _round(urls: Mapping[str, str], seconds: float) -> Mapping[tuple[str, str], Measured]:
-    """Measure everything once, the sides in turns, so that the load of the moment hits both."""
-    measured: dict[tuple[str, str], Measured] = {}
-    for callers in CALLERS:
-        name = f"{callers} in one process"
-        measured[name, OURS] = await measure_ours(urls[OURS], callers, seconds)
-        measured[name, PEER] = await measure_peer(urls[PEER], callers, seconds)
-    for side, url in urls.items():
-        measured[f"{PROCESSES} processes", side] = await _processes(side, url, seconds)
-    return measured
+def _plan(arguments: argparse.Namespace) -> Plan:
+    sections = [each for each in arguments.only.split(",") if each] or list(SECTIONS)
+    unknown = sorted(set(sections) - SECTIONS.keys())
+    if unknown:
+        sys.exit(f"there is no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    if arguments.quick:
+        return Plan(sections, 1, 0.7, 20_000)
+    return Plan(sections, arguments.rounds, arguments.seconds, arguments.events)
 
 
-async def _processes(side: str, url: str, seconds: float) -> Measured:
-    """Append from processes of one caller each, which begin together."""
-    pipe = asyncio.subprocess.PIPE
-    children = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, str(SIDES), side, url, str(seconds), stdin=pipe, stdout=pipe, limit=1 << 26
-        )
-        for _ in range(PROCESSES)
-    ]
-    try:
-        for each in children:
-            await _line(each)
-        for each in children:
-            _opened(each.stdin).write(b"go\n")
-        answers = [json.loads(await _line(each)) for each in children]
-    finally:
-        await asyncio.gather(*(_end(each) for each in children))
-    latencies = [latency for answer in answers for latency in answer["latencies_ms"]]
-    return Measured(max(answer["seconds"] for answer in answers), latencies)
+async def _round(plan: Plan, number: int) -> Sequence[Figure]:
+    """Measure everything once, on a cluster of its own: no round pays for what the one before left."""
+    figures: list[Figure] = []
+    async with EmbeddedPostgres.throwaway() as postgres:
+        bench = Bench(postgres, plan.seconds, plan.events)
+        for each in plan.sections:
+            if sys.stderr.isatty():
+                print(f"round {number + 1} of {plan.rounds}: {each}", file=sys.stderr)
+            figures += await SECTIONS[each](bench)
+    return figures
 
 
-def _opened(pipe: Pipe | None) -> Pipe:
-    if pipe is None:
-        raise AssertionError("the process was started with pipes")
-    return pipe
-
-
-async def _line(child: asyncio.subprocess.Process) -> bytes:
-    line = await _opened(child.stdout).readline()
-    if not line:
-        raise RuntimeError("a measuring process ended too early; its error stands above")
-    return line
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(child.wait(), 10)
-    if child.returncode is None:
-        child.kill()
-        await child.wait()
-
-
-def _fsync_ms(folder: Path) -> float:
-    """Return what one 8 KiB write and fsync take where the database lies: the median of many."""
+def _fsync_ms() -> float:
+    """Return what one 8 KiB write and fsync take where temporary clusters lie: the median of many."""
     took: list[float] = []
-    with (folder / "fsync.probe").open("wb", buffering=0) as probe:
+    with tempfile.TemporaryFile(buffering=0) as probe:
         for _ in range(FSYNCS):
             began = time.perf_counter()
             probe.write(bytes(8_192))
             os.fdatasync(probe.fileno())
             took.append((time.perf_counter() - began) * 1_000)
-    return median(took)
-
-
-def _rows(results: Sequence[Mapping[tuple[str, str], Measured]], fsync_ms: float) -> Sequence[Row]:
-    def of(name: str, side: str, figure: Callable[[Measured], float]) -> float:
-        return round(median(figure(each[name, side]) for each in results), 3)
-
-    def row(name: str, unit: str, figure: Callable[[Measured], float], goal: Goal) -> Row:
-        ours, peer = of(name, OURS, figure), of(name, PEER, figure)
-        ratio = round(ours / peer if goal.more_is_better else peer / ours, 2)
-        reached = ours if goal.of == OURS else ratio
-        met = reached >= goal.limit if goal.more_is_better or goal.of == "ratio" else reached <= goal.limit
-        return Row(f"{name}, {unit}", unit, ours, peer, ratio, goal.text, met)
-
-    def rate(measured: Measured) -> float:
-        return measured.per_second
-
-    lone_ms = round(1.2 * fsync_ms, 3)
-    return [
-        row(
-            "1 in one process",
-            "appends/s",
-            rate,
-            Goal(OURS, 1_000 / lone_ms, f">= 1 per 1.2 fsyncs ({lone_ms} ms)"),
-        ),
-        row("16 in one process", "appends/s", rate, Goal(OURS, 5_000, ">= 5000/s")),
-        row("64 in one process", "appends/s", rate, Goal(OURS, 10_000, ">= 10000/s")),
-        row(
-            "64 in one process",
-            "p50 ms",
-            lambda each: each.percentile(0.5),
-            Goal(OURS, 5, "<= 5 ms", more_is_better=False),
-        ),
-        row(
-            "64 in one process",
-            "p99 ms",
-            lambda each: each.percentile(0.99),
-            Goal(OURS, 20, "<= 20 ms", more_is_better=False),
-        ),
-        row(f"{PROCESSES} processes", "appends/s", rate, Goal("ratio", 1.0, ">= peer")),
-    ]
-
-
-def _print(rows: Sequence[Row], machine: Mapping[str, object], plan: Plan) -> None:
-    print(f"{plan.rounds} rounds of {plan.seconds} s each; {machine}")
-    print(f"{'append, callers':34}{'ours':>10}{'peer':>10}{'ratio':>8}  goal")
-    for each in rows:
-        verdict = "met" if each.met else "NOT MET"
-        print(f"{each.metric:34}{each.ours:10.1f}{each.peer:10.1f}{each.ratio:8.2f}  {each.goal}: {verdict}")
+    return round(median(took), 3)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The two sides of `bench/eventstore.py`: the same load on our store and on the `eventsourcing` library.
 
-Run as a program it is one caller in a process of its own: it says `ready`, starts at a line on its standard
-input, and answers with what it measured, as JSON.
+Run as a program it is some callers in a process of their own: it says `ready`, starts at a line on its
+standard input, and answers with what it measured, as JSON.
 """
 
 # ruff: noqa: E402
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from eventsourcing.persistence import ApplicationRecorder
 
+    from eventstore.types import Appended
+
 PAYLOAD: Final = bytes(range(200))
 TENANT: Final = UUID(int=1)
 OURS: Final = "ours"
@@ -42,15 +44,27 @@ PEER: Final = "peer"
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What some callers did in some seconds; latencies in milliseconds, each append one."""
+    """What some callers did in some seconds: a latency in milliseconds per append of `events` events."""
 
     seconds: float
     latencies_ms: Sequence[float]
+    events: int = 1
+    cpu_seconds: float = 0.0
 
     @property
     def per_second(self) -> float:
         """Appends per second."""
         return len(self.latencies_ms) / self.seconds
+
+    @property
+    def events_count(self) -> int:
+        """Events appended."""
+        return len(self.latencies_ms) * self.events
+
+    @property
+    def events_per_second(self) -> float:
+        """Events per second."""
+        return self.events_count / self.seconds
 
     def percentile(self, share: float) -> float:
         """Return the latency in milliseconds that this share of the appends stayed within."""
@@ -63,74 +77,96 @@ async def prepare_ours(url: str) -> None:
     await migrate(url)
 
 
-def prepare_peer(url: str) -> None:
+def prepare_peer(url: str, *, lossy: bool = False) -> None:
     """Make the peer's tables."""
-    factory = _factory(url, 1, create_table=True)
-    factory.application_recorder()
+    factory = peer_factory(url, 1, create_table=True, lossy=lossy)
+    factory.process_recorder()
     factory.close()
 
 
-async def measure_ours(url: str, callers: int, seconds: float, start: Start | None = None) -> Measured:
+async def measure_ours(
+    url: str, callers: int, seconds: float, start: Start | None = None, *, events: int = 1
+) -> Measured:
     """Append from so many coroutines for so many seconds."""
     async with PostgresEventStore.open(url) as store:
-        await _append_ours(store)
+        await append_ours(store)
         if start is not None:
             await asyncio.to_thread(start)
-        began = time.perf_counter()
-        counts = await asyncio.gather(*(_call_ours(store, began + seconds) for _ in range(callers)))
-        return Measured(time.perf_counter() - began, [each for one in counts for each in one])
+        used, began = time.process_time(), time.perf_counter()
+        counts = await asyncio.gather(*(_call_ours(store, began + seconds, events) for _ in range(callers)))
+        took = time.perf_counter() - began
+        latencies = [each for one in counts for each in one]
+        return Measured(took, latencies, events, time.process_time() - used)
 
 
-async def measure_peer(url: str, callers: int, seconds: float, start: Start | None = None) -> Measured:
-    """Append from so many threads for so many seconds."""
-    return await asyncio.to_thread(_measure_peer, url, callers, seconds, start)
+async def measure_peer(
+    url: str,
+    callers: int,
+    seconds: float,
+    start: Start | None = None,
+    *,
+    events: int = 1,
+    lossy: bool = False,
+) -> Measured:
+    """Append from so many threads for so many seconds; `lossy` is the peer's faster mode."""
+    factory = peer_factory(url, callers, lossy=lossy)
+    return await asyncio.to_thread(_measure_peer, factory, callers, seconds, start, events)
 
 
-async def _call_ours(store: PostgresEventStore, until: float) -> list[float]:
+async def _call_ours(store: PostgresEventStore, until: float, events: int) -> list[float]:
     latencies: list[float] = []
     while (began := time.perf_counter()) < until:
-        await _append_ours(store)
+        await append_ours(store, events)
         latencies.append((time.perf_counter() - began) * 1_000)
     return latencies
 
 
-async def _append_ours(store: PostgresEventStore) -> None:
-    event = NewEvent("bench.v1.Happened", PAYLOAD)
-    await store.append(StreamAppend(uuid4(), "bench", TENANT, [event], NO_STREAM))
+async def append_ours(store: PostgresEventStore, events: int = 1) -> Appended:
+    """Append to a new stream."""
+    made = [NewEvent("bench.v1.Happened", PAYLOAD) for _ in range(events)]
+    return await store.append(StreamAppend(uuid4(), "bench", TENANT, made, NO_STREAM))
 
 
-def _measure_peer(url: str, callers: int, seconds: float, start: Start | None) -> Measured:
-    factory = _factory(url, callers)
+def _measure_peer(
+    factory: PostgresFactory, callers: int, seconds: float, start: Start | None, events: int
+) -> Measured:
     recorder = factory.application_recorder()
-    _append_peer(recorder)
+    append_peer(recorder)
     if start is not None:
         start()
-    began = time.perf_counter()
+    used, began = time.process_time(), time.perf_counter()
     latencies: list[float] = []
     threads = [
-        threading.Thread(target=_call_peer, args=(recorder, began + seconds, latencies))
+        threading.Thread(target=_call_peer, args=(recorder, began + seconds, events, latencies))
         for _ in range(callers)
     ]
     for each in threads:
         each.start()
     for each in threads:
         each.join()
-    measured = Measured(time.perf_counter() - began, latencies)
+    measured = Measured(time.perf_counter() - began, latencies, events, time.process_time() - used)
     factory.close()
     return measured
 
 
-def _call_peer(recorder: ApplicationRecorder, until: float, latencies: list[float]) -> None:
+def _call_peer(recorder: ApplicationRecorder, until: float, events: int, latencies: list[float]) -> None:
     while (began := time.perf_counter()) < until:
-        _append_peer(recorder)
+        append_peer(recorder, events)
         latencies.append((time.perf_counter() - began) * 1_000)
 
 
-def _append_peer(recorder: ApplicationRecorder) -> None:
-    recorder.insert_events([StoredEvent(uuid4(), 1, "bench.v1:Happened", PAYLOAD)])
+def append_peer(recorder: ApplicationRecorder, events: int = 1) -> Sequence[int] | None:
+    """Append to a new stream; gives the positions."""
+    stream_id = uuid4()
+    return recorder.insert_events(
+        [StoredEvent(stream_id, version, "bench.v1:Happened", PAYLOAD) for version in range(1, events + 1)]
+    )
 
 
-def _factory(url: str, connections: int, *, create_table: bool = False) -> PostgresFactory:
+def peer_factory(
+    url: str, connections: int, *, create_table: bool = False, lossy: bool = False
+) -> PostgresFactory:
+    """Return the peer's entry to a database, in its default or in its faster mode."""
     where = conninfo_to_dict(url)
     return PostgresFactory(
         Environment(
@@ -147,6 +183,7 @@ def _factory(url: str, connections: int, *, create_table: bool = False) -> Postg
                 "POSTGRES_LOCK_TIMEOUT": "60",
                 # Sixteen processes that make the same table at once fail.
                 "CREATE_TABLE": "y" if create_table else "n",
+                "POSTGRES_ENABLE_DB_FUNCTIONS": "y" if lossy else "n",
             },
         )
     )
@@ -162,11 +199,12 @@ class Start:
         sys.stdin.readline()
 
 
-async def _alone(side: str, url: str, seconds: float) -> None:
+async def _alone(side: str, url: str, seconds: float, callers: int, events: int) -> None:
     measure = measure_ours if side == OURS else measure_peer
-    measured = await measure(url, 1, seconds, Start())
+    measured = await measure(url, callers, seconds, Start(), events=events)
     sys.stdout.write(json.dumps(asdict(measured)) + "\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(_alone(sys.argv[1], sys.argv[2], float(sys.argv[3])))
+    of_side, of_url, of_seconds, of_callers, of_events = sys.argv[1:]
+    asyncio.run(_alone(of_side, of_url, float(of_seconds), int(of_callers), int(of_events)))
