@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg import sql
 
+from eventstore.postgres import PostgresEventStore
 from eventstore.projector import Projector
 from eventstore.rebuild.read_model import ReadModel
 from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter, Position
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from eventstore.postgres import PostgresEventStore
     from eventstore.rebuild.rebuildable import Rebuildable
     from eventstore.types import StoredEvent
 
@@ -237,6 +237,15 @@ class Shop:
     async def looks(self, schema: str = "shop") -> list[tuple[Any, ...]]:
         """Return everything that the catalogue says of the tables of a schema, but numbers."""
         return await self.select(_LOOKS, [schema])
+
+
+@asynccontextmanager
+async def open_shop(url: str) -> AsyncGenerator[Shop]:
+    """Open an empty store after making the read model's tables."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(TABLES)
+    async with PostgresEventStore.open(url) as store:
+        yield Shop(url, store)
 
 
 async def covered(shop: Shop, projector: Projector) -> None:
