@@ -30,7 +30,10 @@ DIRECTORY: Final = "directory"
 QUEUE: Final = "queue"
 ALERT: Final = "alert"
 SERVICE: Final = "service"
-CATEGORIES: Final = frozenset({CUSTOMER, PROFILE, JOB, SUBMISSION, WORKER, DIRECTORY, QUEUE, ALERT, SERVICE})
+AUDIT: Final = "audit"
+CATEGORIES: Final = frozenset(
+    {CUSTOMER, PROFILE, JOB, SUBMISSION, WORKER, DIRECTORY, QUEUE, ALERT, SERVICE, AUDIT}
+)
 
 _MEMBERS: Final = event_pb2.Event.DESCRIPTOR.oneofs_by_name["data"].fields
 
@@ -46,7 +49,9 @@ CLASS_BY_TYPE: Final[Mapping[str, type[Message]]] = {
 
 #: Events that no other event and no state depends on: a release that does not know one of these reads on.
 #: What is said of a type when its first event is appended stays, so a new type has to be right at once.
-IGNORABLE: Final = frozenset({"FormFilled", "AttemptFenced", "AlertNotified", "AlertNotificationFailed"})
+IGNORABLE: Final = frozenset(
+    {"FormFilled", "AttemptFenced", "AlertNotified", "AlertNotificationFailed", "AuditLogRead"}
+)
 
 #: What this release can read, and what it writes.
 KNOWN: Final = Upcasters(CLASS_BY_TYPE, STEPS)

@@ -27,6 +27,9 @@ EVERYONE: Final = frozenset(Kind)
 ACCESS: Final[Mapping[str, frozenset[Kind]]] = {
     _INTAKE + "CreateCustomer": STAFF_ONLY,
     _INTAKE + "GetCustomer": OUTSIDE,
+    _INTAKE + "ExportCustomer": OUTSIDE,
+    _INTAKE + "EraseCustomer": STAFF_ONLY,
+    _INTAKE + "GetErasureCertificate": STAFF_ONLY,
     _INTAKE + "CreateApiKey": STAFF_ONLY,
     _INTAKE + "ListApiKeys": OUTSIDE,
     _INTAKE + "RevokeApiKey": OUTSIDE,
@@ -59,6 +62,8 @@ ACCESS: Final[Mapping[str, frozenset[Kind]]] = {
     _MONITOR + "ReadStream": STAFF_ONLY,
     _MONITOR + "ReadAll": STAFF_ONLY,
     _MONITOR + "VerifyLog": STAFF_ONLY,
+    _MONITOR + "VerifyWholeLog": STAFF_ONLY,
+    _MONITOR + "ExportLog": STAFF_ONLY,
     _GATEWAY + "Append": SERVICES_ONLY,
 }
 

@@ -27,15 +27,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*directorybolt/event/v1/system_events.proto\x12\x16\x64irectorybolt.event.v1\x1a*directorybolt/directory/v1/directory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n\rWorkerStarted\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\x05\x12\x0f\n\x07release\x18\x03 \x01(\t\x12\x0f\n\x07\x62rowser\x18\x04 \x01(\t\"2\n\rWorkerStopped\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"9\n\x14WorkerDrainRequested\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"S\n\nWorkerLost\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x32\n\x0fsilent_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"O\n\x13\x44irectoryCatalogued\x12\x38\n\tdirectory\x18\x01 \x01(\x0b\x32%.directorybolt.directory.v1.Directory\"p\n\x0f\x44\x65\x61\x64LetterFound\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x15\n\rsubmission_id\x18\x04 \x01(\t\x12\x15\n\rreceive_count\x18\x05 \x01(\x05\"\xe0\x01\n\x0b\x41lertRaised\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x32\n\x08severity\x18\x04 \x01(\x0e\x32 .directorybolt.event.v1.Severity\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12-\n\topen_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64ue_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\rAlertNotified\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\r\n\x05tries\x18\x03 \x01(\x05\"Y\n\x17\x41lertNotificationFailed\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\r\n\x05tries\x18\x03 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\"3\n\x11\x41lertAcknowledged\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\"0\n\rAlertResolved\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t*d\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x15\n\x11SEVERITY_CRITICAL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*directorybolt/event/v1/system_events.proto\x12\x16\x64irectorybolt.event.v1\x1a*directorybolt/directory/v1/directory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n\rWorkerStarted\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\x05\x12\x0f\n\x07release\x18\x03 \x01(\t\x12\x0f\n\x07\x62rowser\x18\x04 \x01(\t\"2\n\rWorkerStopped\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"9\n\x14WorkerDrainRequested\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"S\n\nWorkerLost\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x32\n\x0fsilent_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"O\n\x13\x44irectoryCatalogued\x12\x38\n\tdirectory\x18\x01 \x01(\x0b\x32%.directorybolt.directory.v1.Directory\"p\n\x0f\x44\x65\x61\x64LetterFound\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x15\n\rsubmission_id\x18\x04 \x01(\t\x12\x15\n\rreceive_count\x18\x05 \x01(\x05\"\xe0\x01\n\x0b\x41lertRaised\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x32\n\x08severity\x18\x04 \x01(\x0e\x32 .directorybolt.event.v1.Severity\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12-\n\topen_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64ue_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\rAlertNotified\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\r\n\x05tries\x18\x03 \x01(\x05\"Y\n\x17\x41lertNotificationFailed\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\r\n\x05tries\x18\x03 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\"3\n\x11\x41lertAcknowledged\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\"S\n\x0c\x41uditLogRead\x12\x0e\n\x06reader\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\x12\x14\n\x0c\x65vents_count\x18\x04 \x01(\x03\"0\n\rAlertResolved\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t*d\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x15\n\x11SEVERITY_CRITICAL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'directorybolt.event.v1.system_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEVERITY']._serialized_start=1143
-  _globals['_SEVERITY']._serialized_end=1243
+  _globals['_SEVERITY']._serialized_start=1228
+  _globals['_SEVERITY']._serialized_end=1328
   _globals['_WORKERSTARTED']._serialized_start=179
   _globals['_WORKERSTARTED']._serialized_end=262
   _globals['_WORKERSTOPPED']._serialized_start=264
@@ -56,6 +56,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ALERTNOTIFICATIONFAILED']._serialized_end=1038
   _globals['_ALERTACKNOWLEDGED']._serialized_start=1040
   _globals['_ALERTACKNOWLEDGED']._serialized_end=1091
-  _globals['_ALERTRESOLVED']._serialized_start=1093
-  _globals['_ALERTRESOLVED']._serialized_end=1141
+  _globals['_AUDITLOGREAD']._serialized_start=1093
+  _globals['_AUDITLOGREAD']._serialized_end=1176
+  _globals['_ALERTRESOLVED']._serialized_start=1178
+  _globals['_ALERTRESOLVED']._serialized_end=1226
 # @@protoc_insertion_point(module_scope)

@@ -365,6 +365,42 @@ class AlertAcknowledged(_message.Message):
 Global___AlertAcknowledged: _TypeAlias = AlertAcknowledged  # noqa: Y015
 
 @_typing.final
+class AuditLogRead(_message.Message):
+    """Somebody is about to be given events of the log. Its stream is `audit`'s own; reads of customers' own jobs, and
+    those of our services, are not recorded.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READER_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    EVENTS_COUNT_FIELD_NUMBER: _builtins.int
+    reader: _builtins.str
+    """Who ("staff", "os/alice")."""
+    method: _builtins.str
+    """How ("ReadStream", "export")."""
+    scope: _builtins.str
+    """What, in words ("lane 0, positions 1 to 500")."""
+    events_count: _builtins.int
+    """How many events; where they are not counted before, the most that there may be."""
+    def __init__(
+        self,
+        *,
+        reader: _builtins.str = ...,
+        method: _builtins.str = ...,
+        scope: _builtins.str = ...,
+        events_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_count", b"events_count", "method", b"method", "reader", b"reader", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditLogRead: _TypeAlias = AuditLogRead  # noqa: Y015
+
+@_typing.final
 class AlertResolved(_message.Message):
     """The gap closed, or a person closed the alert."""
 

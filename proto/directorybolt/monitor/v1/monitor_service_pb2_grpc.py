@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from directorybolt.monitor.v1 import audit_pb2 as directorybolt_dot_monitor_dot_v1_dot_audit__pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -75,6 +76,16 @@ class MonitorServiceStub:
                 request_serializer=directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.VerifyLogRequest.SerializeToString,
                 response_deserializer=directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.VerifyLogResponse.FromString,
                 _registered_method=True)
+        self.VerifyWholeLog = channel.unary_stream(
+                '/directorybolt.monitor.v1.MonitorService/VerifyWholeLog',
+                request_serializer=directorybolt_dot_monitor_dot_v1_dot_audit__pb2.VerifyWholeLogRequest.SerializeToString,
+                response_deserializer=directorybolt_dot_monitor_dot_v1_dot_audit__pb2.VerifyWholeLogResponse.FromString,
+                _registered_method=True)
+        self.ExportLog = channel.unary_stream(
+                '/directorybolt.monitor.v1.MonitorService/ExportLog',
+                request_serializer=directorybolt_dot_monitor_dot_v1_dot_audit__pb2.ExportLogRequest.SerializeToString,
+                response_deserializer=directorybolt_dot_monitor_dot_v1_dot_audit__pb2.ExportLogResponse.FromString,
+                _registered_method=True)
 
 
 class MonitorServiceServicer:
@@ -131,7 +142,21 @@ class MonitorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyLog(self, request, context):
-        """Recomputes the hash chain.
+        """Recomputes the hash chain of the last million events.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyWholeLog(self, request, context):
+        """Verifies the whole log: chain, log seals, signatures, and the seals kept outside of the database.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportLog(self, request, context):
+        """Exports events with their proof.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,6 +204,16 @@ def add_MonitorServiceServicer_to_server(servicer, server):
                     servicer.VerifyLog,
                     request_deserializer=directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.VerifyLogRequest.FromString,
                     response_serializer=directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.VerifyLogResponse.SerializeToString,
+            ),
+            'VerifyWholeLog': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyWholeLog,
+                    request_deserializer=directorybolt_dot_monitor_dot_v1_dot_audit__pb2.VerifyWholeLogRequest.FromString,
+                    response_serializer=directorybolt_dot_monitor_dot_v1_dot_audit__pb2.VerifyWholeLogResponse.SerializeToString,
+            ),
+            'ExportLog': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportLog,
+                    request_deserializer=directorybolt_dot_monitor_dot_v1_dot_audit__pb2.ExportLogRequest.FromString,
+                    response_serializer=directorybolt_dot_monitor_dot_v1_dot_audit__pb2.ExportLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -398,6 +433,60 @@ class MonitorService:
             '/directorybolt.monitor.v1.MonitorService/VerifyLog',
             directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.VerifyLogRequest.SerializeToString,
             directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.VerifyLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyWholeLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/directorybolt.monitor.v1.MonitorService/VerifyWholeLog',
+            directorybolt_dot_monitor_dot_v1_dot_audit__pb2.VerifyWholeLogRequest.SerializeToString,
+            directorybolt_dot_monitor_dot_v1_dot_audit__pb2.VerifyWholeLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/directorybolt.monitor.v1.MonitorService/ExportLog',
+            directorybolt_dot_monitor_dot_v1_dot_audit__pb2.ExportLogRequest.SerializeToString,
+            directorybolt_dot_monitor_dot_v1_dot_audit__pb2.ExportLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

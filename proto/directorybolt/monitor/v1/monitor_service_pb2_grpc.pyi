@@ -4,6 +4,7 @@ isort:skip_file
 What is wrong, and what happened."""
 
 from collections import abc as _abc
+from directorybolt.monitor.v1 import audit_pb2 as _audit_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as _monitor_service_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -31,7 +32,11 @@ class MonitorServiceStub:
     ReadAll: _aio.UnaryStreamMultiCallable[_monitor_service_pb2.ReadAllRequest, _monitor_service_pb2.ReadAllResponse]
     """Reads the log from a position, and follows it."""
     VerifyLog: _aio.UnaryUnaryMultiCallable[_monitor_service_pb2.VerifyLogRequest, _monitor_service_pb2.VerifyLogResponse]
-    """Recomputes the hash chain."""
+    """Recomputes the hash chain of the last million events."""
+    VerifyWholeLog: _aio.UnaryStreamMultiCallable[_audit_pb2.VerifyWholeLogRequest, _audit_pb2.VerifyWholeLogResponse]
+    """Verifies the whole log: chain, log seals, signatures, and the seals kept outside of the database."""
+    ExportLog: _aio.UnaryStreamMultiCallable[_audit_pb2.ExportLogRequest, _audit_pb2.ExportLogResponse]
+    """Exports events with their proof."""
 
 class MonitorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Watches the mesh and reads the log."""
@@ -98,6 +103,22 @@ class MonitorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _monitor_service_pb2.VerifyLogRequest,
         context: _aio.ServicerContext[_monitor_service_pb2.VerifyLogRequest, _abc.Awaitable[_monitor_service_pb2.VerifyLogResponse]],
     ) -> _abc.Awaitable[_monitor_service_pb2.VerifyLogResponse]:
-        """Recomputes the hash chain."""
+        """Recomputes the hash chain of the last million events."""
+
+    @_abc_1.abstractmethod
+    def VerifyWholeLog(
+        self,
+        request: _audit_pb2.VerifyWholeLogRequest,
+        context: _aio.ServicerContext[_audit_pb2.VerifyWholeLogRequest, _abc.AsyncIterator[_audit_pb2.VerifyWholeLogResponse]],
+    ) -> _abc.AsyncIterator[_audit_pb2.VerifyWholeLogResponse]:
+        """Verifies the whole log: chain, log seals, signatures, and the seals kept outside of the database."""
+
+    @_abc_1.abstractmethod
+    def ExportLog(
+        self,
+        request: _audit_pb2.ExportLogRequest,
+        context: _aio.ServicerContext[_audit_pb2.ExportLogRequest, _abc.AsyncIterator[_audit_pb2.ExportLogResponse]],
+    ) -> _abc.AsyncIterator[_audit_pb2.ExportLogResponse]:
+        """Exports events with their proof."""
 
 def add_MonitorServiceServicer_to_server(servicer: MonitorServiceServicer, server: _aio.Server) -> None: ...
