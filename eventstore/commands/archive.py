@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from eventstore.archive.archiver import Archiver, Step
 from eventstore.archive.opening import open_storage
 from eventstore.archive.partition_list import HOT, list_partitions
+from eventstore.archive.restore import Restorer
 from eventstore.archive.speed import measure_reads
 from eventstore.commands import session
 from eventstore.commands.ages import Age
@@ -110,6 +112,44 @@ def status(database: str, url: str, adapter: str, *, as_json: bool, events: int)
     hot_and_cold = session.run(_measured(database, url, adapter, events))
     rows = [asdict(each) for each in hot_and_cold]
     session.show(rows, as_json=as_json, title="hot and archived events", empty="there are no events")
+
+
+@archive.command()
+@session.database
+@storage
+@adapter
+@session.as_json
+@click.option("--from-position", required=True, type=int, help="The first position that is wanted back.")
+@click.option("--hold", type=Age(), default="7d", show_default=True, help="How long it is to stay.")
+def restore(
+    database: str, url: str, adapter: str, *, as_json: bool, from_position: int, hold: timedelta
+) -> None:
+    """Bring archived partitions back into the database, for heavy replays; the newest comes first.
+
+    The objects stay where they are: when the time is over, the next archiving only lets go of the partitions.
+    """
+    done = session.run(_restore(database, url, adapter, from_position, hold))
+    rows = [asdict(each) for each in done]
+    session.show(rows, as_json=as_json, title="restored", empty="nothing from there on is archived")
+
+
+async def _restore(
+    database: str, url: str, adapter: str, from_position: int, hold: timedelta
+) -> Sequence[PartitionInfo]:
+    async with open_storage(url, adapter) as cold, PostgresEventStore.open(database, cold=cold) as store:
+        restorer = Restorer(store, database)
+        archived = [
+            each
+            for each in await _partitions(database)
+            if each.state == "archived" and each.to_position >= from_position
+        ]
+        with _progress() as progress:
+            for each in reversed(archived):
+                bar = progress.add_task(f"restoring {each.from_position}", total=each.events)
+                await restorer.restore(each, hold, partial(progress.advance, bar))
+    restored = {each.from_position for each in archived}
+    now = await _partitions(database)
+    return [each for each in now if each.log == "event" and each.from_position in restored]
 
 
 async def _due(database: str, url: str, adapter: str, hot: timedelta) -> Sequence[PartitionInfo]:
