@@ -7,6 +7,7 @@ import click
 from eventstore.commands.archive import archive
 from eventstore.commands.doctor import doctor
 from eventstore.commands.erasure import erasure
+from eventstore.commands.import_events import import_file
 from eventstore.commands.log_seals import log_seals
 from eventstore.commands.migrate import migrate
 from eventstore.commands.partitions import partitions
@@ -28,6 +29,7 @@ for each in (
     archive,
     doctor,
     erasure,
+    import_file,
     log_seals,
     migrate,
     partitions,
