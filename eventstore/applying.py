@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from eventstore.connections import backoff
+from eventstore.errors import UnknownEvent
 from eventstore.failing import NO_FAULT, FailurePolicy, sentence
 from eventstore.partitions import Failure
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from eventstore.failing import Retries
     from eventstore.parked import ParkedEvent, ParkedEvents
     from eventstore.partitions import Holding
-    from eventstore.types import Position, StoredEvent
+    from eventstore.subscription import Subscription
+    from eventstore.types import Page, Position, StoredEvent
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +44,6 @@ class Applier(ABC):
         *,
         policy: FailurePolicy,
         retries: Retries,
-        release: str,
         pause: Callable[[float], Awaitable[None]],
     ) -> None:
         """Take the connection, what it holds, and what to do about failures; `pause` may raise to end it."""
@@ -53,7 +55,6 @@ class Applier(ABC):
         self.turn = asyncio.Lock()
         self._policy = policy
         self._retries = retries
-        self._release = release
         self._pause = pause
 
     @abstractmethod
@@ -86,6 +87,46 @@ class Applier(ABC):
                 continue
             half = len(batch) // 2
             batches += [(batch[half:], batch_end), (batch[:half], batch[half - 1].position)]
+
+    @property
+    def has_room(self) -> bool:
+        """Return whether another page can be taken now."""
+        return True
+
+    @abstractmethod
+    async def take(self, page: Page, subscription: Subscription) -> None:
+        """See to it that a page is applied; it is read no more."""
+
+    @abstractmethod
+    async def idle(self) -> None:
+        """Save what is not saved yet: there is nothing to take."""
+
+    async def wait(self, subscription: Subscription, timeout_seconds: float) -> None:
+        """Return when there may be something to do."""
+        await subscription.wait_for_news(timeout_seconds)
+
+    async def share(self, read: Callable[[Position], Awaitable[StoredEvent | None]]) -> None:
+        """Say that we are there, take and give back partitions, and do what was asked meanwhile."""
+        if await self.holding.share(self.connection):
+            await self.load_blocked()
+        for asked in await self.asked():
+            await self.settle(asked, read)
+
+    async def asked(self) -> Sequence[Sequence[ParkedEvent]]:
+        """Return the parked events that somebody asked about and that are ours, stream by stream."""
+        async with self.turn:
+            asked = await self.parked.asked(self.connection)
+        streams = groupby(asked, key=lambda each: each.stream_id)
+        held = self.holding.held
+        return [list(each) for stream_id, each in streams if self.holding.partition_of(stream_id) in held]
+
+    @abstractmethod
+    async def finish(self) -> None:
+        """End what is under way; nothing more will come."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Break off what is under way."""
 
     async def settle(
         self, asked: Sequence[ParkedEvent], read: Callable[[Position], Awaitable[StoredEvent | None]]
@@ -130,7 +171,7 @@ class Applier(ABC):
     async def _insist(self, event: StoredEvent, end: Position, error: Exception) -> None:
         attempts = 1
         async for pause_seconds in backoff(self._retries.first_seconds, self._retries.seconds_max):
-            if attempts >= self._retries.attempts_max:
+            if attempts >= self._retries.attempts_max or isinstance(error, UnknownEvent):
                 break
             await self._pause(pause_seconds)
             await self.renew()
@@ -138,15 +179,20 @@ class Applier(ABC):
             if again is None:
                 return
             attempts, error = attempts + 1, again
-        await self._give_up(event, end, Failure(event.position, sentence(error), attempts))
-
-    async def _give_up(self, event: StoredEvent, end: Position, failure: Failure) -> None:
-        self._say(event, failure)
-        if self._policy is FailurePolicy.PAUSE:
+        # What a newer release wrote is no event to leave out: that release will read it.
+        policy = FailurePolicy.PAUSE if isinstance(error, UnknownEvent) else self._policy
+        failure = Failure(event.position, sentence(error), attempts)
+        self._say(event, failure, policy)
+        if policy is FailurePolicy.PAUSE:
             await self.pause(self.holding.partition_of(event.stream_id), failure)
             await self._try([], end)
-            return
-        state = "failed" if self._policy is FailurePolicy.PARK else "skipped"
+        else:
+            await self._put_aside(event, end, failure, policy)
+
+    async def _put_aside(
+        self, event: StoredEvent, end: Position, failure: Failure, policy: FailurePolicy
+    ) -> None:
+        state = "failed" if policy is FailurePolicy.PARK else "skipped"
         moved = self.moved_to(end)
 
         async def _save(connection: AsyncConnection) -> None:
@@ -155,7 +201,7 @@ class Applier(ABC):
 
         await self.commit([], _save)
         self.holding.note(moved)
-        if self._policy is FailurePolicy.PARK:
+        if policy is FailurePolicy.PARK:
             self.blocked.add(event.stream_id)
 
     async def renew(self) -> None:
@@ -166,7 +212,7 @@ class Applier(ABC):
     async def pause(self, number: int, failure: Failure) -> None:
         """Stop a partition, visibly, before an event."""
         async with self.turn:
-            await self.holding.pause(self.connection, number, failure, self._release)
+            await self.holding.pause(self.connection, number, failure)
 
     async def _replay(self, parked: ParkedEvent, event: StoredEvent | None) -> bool:
         try:
@@ -197,11 +243,11 @@ class Applier(ABC):
     def _partitions(self, events: Sequence[StoredEvent]) -> set[int]:
         return {self.holding.partition_of(each.stream_id) for each in events}
 
-    def _say(self, event: StoredEvent, failure: Failure) -> None:
+    def _say(self, event: StoredEvent, failure: Failure, policy: FailurePolicy) -> None:
         _log.error(
             "projection %s: %s at position %d of lane %d failed %d times (%s): %s",
             *(self.holding.name, event.event_type, event.position.number, event.position.lane),
-            *(failure.attempts, failure.error, _CONSEQUENCES[self._policy]),
+            *(failure.attempts, failure.error, _CONSEQUENCES[policy]),
         )
 
 

@@ -195,6 +195,7 @@ class Follower(ABC):
                 if subscription is None:
                     await self.rest(share_at - loop.time())
                 elif not await self._step(applier, subscription):
+                    await applier.idle()
                     wait = partial(applier.wait, subscription)
                     await self._until_stopped(wait, share_at - loop.time())
             await applier.finish()
@@ -264,12 +265,13 @@ class _Reading:
 
     async def subscription(self) -> Subscription | None:
         """Return what to read from; None while nothing is held."""
-        held = self._holding.held
-        epochs = [*((number, each.epoch) for number, each in held.items()), (-1, self._holding.rewound_count)]
+        active = self._holding.active
+        epochs = [*((number, each.epoch) for number, each in active.items())]
+        epochs.append((-1, self._holding.rewound_count))
         if self._current is None or self._current.has_ended or epochs != self._epochs:
             await self.close()
             self._epochs = epochs
-            self._current = self._begun() if held else None
+            self._current = self._begun() if active else None
         return self._current
 
     async def close(self) -> None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 PARTITIONS_MAX: Final = 1_024
 
 _HOLD: Final[LiteralString] = (
-    "select * from es.hold_partitions_v1(%(name)s, %(version)s, %(count)s, %(holder)s, %(lease_seconds)s)"
+    "select * from es.hold_partitions_v1("
+    "%(name)s, %(version)s, %(count)s, %(holder)s, %(lease_seconds)s, %(release)s)"
 )
 _LEAVE: Final[LiteralString] = "select es.leave_projection_v1(%(name)s, %(version)s, %(holder)s)"
 _RELEASE: Final[LiteralString] = """
@@ -60,10 +61,11 @@ where name = %(name)s and version = %(version)s and partition = %(partition)s an
 
 @dataclass(slots=True)
 class Held:
-    """A partition that is ours: the epoch to save under, and how far it is in each lane."""
+    """A partition that is ours: the epoch to save under, how far it was read, and how far it was saved."""
 
     epoch: int
     positions: dict[int, int]
+    saved: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +89,27 @@ class Failure:
 class Holding:
     """What one process holds of one projection."""
 
-    def __init__(self, name: str, version: int, count: int, *, holder: str, lease_seconds: float) -> None:
-        """Take the projection, its number of partitions, and the name to hold them under."""
+    def __init__(
+        self, name: str, version: int, count: int, *, holder: str, lease_seconds: float, release: str = ""
+    ) -> None:
+        """Take the projection, its number of partitions, and the name to hold them under.
+
+        `release` names the program: what another release paused can be taken.
+        """
         self.name = name
         self.version = version
         self.count = count
         self.held: dict[int, Held] = {}
         self.surplus: frozenset[int] = frozenset()
+        #: Rises when a partition has to be read again from an earlier position.
+        self.rewound_count = 0
         self._wanted = {
             "name": name,
             "version": version,
             "count": count,
             "holder": holder,
             "lease_seconds": lease_seconds,
+            "release": release,
         }
 
     async def share(self, connection: AsyncConnection, *, busy: frozenset[int] = frozenset()) -> bool:
@@ -117,7 +127,9 @@ class Holding:
         self.surplus = busy.intersection(too_many)
         await self._release(connection, {each: ours.pop(each)[0] for each in too_many if each not in busy})
         self.held = {
-            number: self.held[number] if before.get(number) == epoch else Held(epoch, by_lane(positions))
+            number: self.held[number]
+            if before.get(number) == epoch
+            else Held(epoch, by_lane(positions), by_lane(positions))
             for number, (epoch, positions) in ours.items()
         }
         return before != {number: each.epoch for number, each in self.held.items()}
@@ -134,6 +146,8 @@ class Holding:
         Errors: LeaseLost, and the transaction must not be committed.
         """
         numbers = sorted({*moved, *fenced})
+        if not numbers:
+            return
         if not set(numbers) <= self.held.keys():
             raise LeaseLost
         wanted = {
@@ -151,6 +165,11 @@ class Holding:
         for number, positions in moved.items():
             self.held[number].positions.update(positions)
 
+    def rewind(self, number: int, positions: Mapping[int, int]) -> None:
+        """Read a partition again from where it was."""
+        self.held[number].positions.update(positions)
+        self.rewound_count += 1
+
     async def renew(self, connection: AsyncConnection) -> None:
         """Hold for another lease what is held.
 
@@ -158,7 +177,7 @@ class Holding:
         """
         await self.save(connection, {}, fenced=self.held)
 
-    async def pause(self, connection: AsyncConnection, number: int, failure: Failure, release: str) -> None:
+    async def pause(self, connection: AsyncConnection, number: int, failure: Failure) -> None:
         """Stop a partition before an event; it is nobody's until it is resumed.
 
         Errors: LeaseLost.
@@ -174,7 +193,6 @@ class Holding:
             "positions": json.dumps(before),
             "lane": lane,
             "position": failure.position.number,
-            "release": release,
             "attempts": failure.attempts,
             "error": failure.error,
         }
@@ -183,10 +201,20 @@ class Holding:
             raise LeaseLost
         del self.held[number]
 
+    @property
+    def active(self) -> Mapping[int, Held]:
+        """What is held to be kept."""
+        return {number: each for number, each in self.held.items() if number not in self.surplus}
+
     def wants(self, event: StoredEvent) -> bool:
         """Return whether an event is for us: of a partition that is held, and not yet behind it."""
-        held = self.held.get(self.partition_of(event.stream_id))
-        return held is not None and held.positions.get(event.position.lane, 0) < event.position.number
+        number = self.partition_of(event.stream_id)
+        held = self.held.get(number)
+        return (
+            held is not None
+            and number not in self.surplus
+            and held.positions.get(event.position.lane, 0) < event.position.number
+        )
 
     async def leave(self, connection: AsyncConnection) -> None:
         """Let the others take everything at once."""
@@ -202,7 +230,7 @@ class Holding:
         there = {position.lane: position.number}
         return {
             number: there
-            for number, each in self.held.items()
+            for number, each in self.active.items()
             if each.positions.get(position.lane, 0) < position.number
         }
 
@@ -211,16 +239,17 @@ class Holding:
 
         So the log is read once for all partitions, but for what a newly taken one has to catch up with.
         """
-        places = {lane: [each.positions.get(lane, 0) for each in self.held.values()] for lane in lanes}
+        active = self.active
+        places = {lane: [each.positions.get(lane, 0) for each in active.values()] for lane in lanes}
         heads = {lane: max(numbers) for lane, numbers in places.items()}
         behind = {
             number
-            for number, each in self.held.items()
+            for number, each in active.items()
             if any(each.positions.get(lane, 0) < heads[lane] for lane in lanes)
         }
-        chosen = behind or set(self.held)
+        chosen = behind or active.keys()
         only = Partitions(self.count, frozenset(chosen)) if len(chosen) < self.count else None
-        lowest = {lane: min(self.held[each].positions.get(lane, 0) for each in chosen) for lane in lanes}
+        lowest = {lane: min(active[each].positions.get(lane, 0) for each in chosen) for lane in lanes}
         return Stretch(only, lowest, heads if behind else None)
 
     async def _release(self, connection: AsyncConnection, epochs: Mapping[int, int]) -> None:

@@ -154,6 +154,9 @@ class _RowApplier(Applier):
             if save is not None:
                 await save(self.connection)
 
+    async def idle(self) -> None:
+        """Do nothing: every page was saved with its rows."""
+
     async def finish(self) -> None:
         """Do nothing: no page is ever under way between two steps."""
 

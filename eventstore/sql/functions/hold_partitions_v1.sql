@@ -4,9 +4,10 @@
 -- divide evenly, so that nothing moves without need.
 -- A lease can be taken when it was released, has expired, or when the session that holds it is gone: the server
 -- learns of a killed process at once, of a frozen one only by the clock. The caller's own leases of an earlier
--- connection are taken anew, too: what that one still has under way is fenced off.
+-- connection are taken anew, too: what that one still has under way is fenced off. What is paused is taken by
+-- another release than the one that paused it, which ends the pause; `p_release` is empty when nobody says.
 create function es.hold_partitions_v1(
-  p_name text, p_version integer, p_count integer, p_holder text, p_lease_seconds double precision
+  p_name text, p_version integer, p_count integer, p_holder text, p_lease_seconds double precision, p_release text
 ) returns table (partition smallint, epoch bigint, positions jsonb, fair_share integer)
 language plpgsql security definer set search_path = pg_catalog, es, pg_temp as $$
 #variable_conflict use_column
@@ -53,7 +54,8 @@ begin
 
   with free as materialized (
     select f.partition from es.projection f
-    where f.name = p_name and f.version = p_version and f.paused_at is null
+    where f.name = p_name and f.version = p_version 
+      and (f.paused_at is null or (p_release <> '' and f.paused_release is distinct from p_release))
       and (f.holder is null or f.expires_at <= v_now
         or (f.session_epoch = f.epoch
             and (f.session_pid <> all (v_living) or (f.holder = p_holder and f.session_pid <> pg_backend_pid()))))
@@ -62,7 +64,8 @@ begin
   )
   update es.projection p
   set holder = p_holder, epoch = p.epoch + 1, expires_at = v_expires_at,
-      session_pid = pg_backend_pid(), session_epoch = p.epoch + 1
+      session_pid = pg_backend_pid(), session_epoch = p.epoch + 1,
+      paused_at = null, paused_release = null, failed_lane = null, failed_position = null, attempts = null, error = null
   from free
   where p.name = p_name and p.version = p_version and p.partition = free.partition;
 
