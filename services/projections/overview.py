@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from psycopg.rows import class_row
 
-from eventstore.types import LEDGER_LANE, PULSE_LANE
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -23,13 +21,6 @@ select split_part(name, '#', 1) as name, split_part(name, '#', 2) as kind, versi
 from es.projection
 where not starts_with(coalesce(holder, ''), '#')
 order by 1, 2, 3, 4
-"""
-_HEADS: Final[LiteralString] = """
-select
-  (select coalesce(max(position), 0) from es.event
-   where lane = 0 and position >= (select floor from es.lane where lane = 0)),
-  (select coalesce(max(position), 0) from es.pulse
-   where position >= (select floor from es.lane where lane = -1))
 """
 
 
@@ -53,10 +44,3 @@ async def projection_rows(connection: AsyncConnection[Any]) -> Sequence[Projecti
     cursor = connection.cursor(row_factory=class_row(ProjectionRow))
     await cursor.execute(_ROWS)
     return await cursor.fetchall()
-
-
-async def lane_heads(connection: AsyncConnection[Any]) -> Mapping[int, int]:
-    """Return the last position of the ledger and of the pulse lane."""
-    row = await (await connection.execute(_HEADS)).fetchone()
-    ledger, pulses = row or (0, 0)
-    return {LEDGER_LANE: ledger, PULSE_LANE: pulses}

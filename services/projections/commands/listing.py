@@ -8,7 +8,8 @@ import click
 
 from eventstore.commands import session
 from eventstore.connections import READ_ROLE, connect
-from services.projections.overview import lane_heads, projection_rows
+from services.projections.lane_heads import lane_heads
+from services.projections.overview import projection_rows
 from services.projections.registry import registered
 from services.runtime.config import Environment, TimingConfig
 
@@ -44,7 +45,7 @@ def _shown(row: ProjectionRow, heads: Mapping[int, int]) -> Mapping[str, object]
         "version": row.version,
         "partition": row.partition,
         "position": " ".join(f"{lane}:{number}" for lane, number in sorted(at.items(), reverse=True)),
-        "behind": sum(max(0, heads.get(lane, 0) - number) for lane, number in at.items()),
+        "behind": sum(max(0, heads[lane] - at.get(lane, 0)) for lane in heads if lane in at or lane >= 0),
         "moved_at": row.moved_at,
         "holder": row.holder,
         "paused": row.error or row.paused_at,
