@@ -7,10 +7,12 @@ import click
 from eventstore.commands.archive import archive
 from eventstore.commands.doctor import doctor
 from eventstore.commands.erasure import erasure
+from eventstore.commands.export import export
 from eventstore.commands.import_events import import_file
 from eventstore.commands.log_seals import log_seals
 from eventstore.commands.migrate import migrate
 from eventstore.commands.partitions import partitions
+from eventstore.commands.prove import prove
 from eventstore.commands.retention import retention
 from eventstore.commands.vault import vault
 from eventstore.commands.verify import verify
@@ -29,10 +31,12 @@ for each in (
     archive,
     doctor,
     erasure,
+    export,
     import_file,
     log_seals,
     migrate,
     partitions,
+    prove,
     retention,
     vault,
     verify,

@@ -23,6 +23,10 @@ _HEAD: Final[LiteralString] = (
 _ARCHIVED: Final[LiteralString] = (
     "select from_position, to_position from es.archive where detached_at is not null order by from_position"
 )
+_ARCHIVED_END_HASH: Final[LiteralString] = (
+    "select l.end_hash from es.archive_lane l join es.archive a using (from_position)"
+    " where l.lane = %s and a.to_position = %s"
+)
 _STRAY: Final[LiteralString] = """
 (select lane, position, null::bigint from es.event where lane < 0 order by lane, position limit 1)
 union all
@@ -64,6 +68,17 @@ async def stray(connection: AsyncConnection) -> Sequence[Finding]:
 def is_archived(ranges: Sequence[Archived], position: int) -> bool:
     """Return whether a position stands in the archive only."""
     return any(each.from_position <= position < each.to_position for each in ranges)
+
+
+def archived_until(ranges: Sequence[Archived]) -> int:
+    """Return the first position that stands in the database: what is archived is always the beginning."""
+    return max((each.to_position for each in ranges), default=1)
+
+
+async def archived_end_hash(connection: AsyncConnection, lane: int, position: int) -> bytes | None:
+    """Return the hash that the archive ends with before a position of a lane; None when it does not."""
+    rows = await _rows(connection, _ARCHIVED_END_HASH, [lane, position])
+    return bytes(rows[0][0]) if rows else None
 
 
 async def _rows(connection: AsyncConnection, query: LiteralString, values: Any = None) -> Sequence[Any]:

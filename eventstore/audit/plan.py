@@ -133,8 +133,13 @@ class LanePlan:
     async def _tail(self, last: LogSeal | None, from_position: int) -> AsyncGenerator[Chunk]:
         """Yield what has no seal yet."""
         first = max(from_position, last.to_position + 1 if last else 1)
+        known = last.end_hash if last and last.to_position + 1 == first else None
+        archived_until = log_extent.archived_until(self.archived)
+        if first < archived_until:
+            yield Chunk(self.lane, first, archived_until - 1, known, is_hot=False)
+            first = archived_until
+            known = await log_extent.archived_end_hash(self.connection, self.lane, first)
         while first <= self.head:
             end = min(self.head, first + EVENTS_PER_CHUNK - 1)
-            known = last.end_hash if last and last.to_position + 1 == first else None
             yield Chunk(self.lane, first, end, known)
-            first = end + 1
+            first, known = end + 1, None

@@ -41,6 +41,12 @@ class EventRange:
     from_position: int = 1
     to_position: int | None = None
 
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        end = "the head" if self.to_position is None else str(self.to_position)
+        return f"positions {self.from_position} to {end}"
+
 
 @dataclass(frozen=True, slots=True)
 class Selected:
@@ -48,6 +54,11 @@ class Selected:
 
     by: By
     identifier: UUID
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return f"{self.by} {self.identifier}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _KEY: Final = click.option(
     "--key",
     type=click.Path(dir_okay=False, path_type=Path),
-    envvar="LOG_SEAL_KEY_FILE",
+    envvar="EVENTSTORE_LOG_SEAL_KEY_FILE",
     show_envvar=True,
     required=True,
     help="The file of the signing key; made with a fresh key when there is none.",
@@ -48,13 +48,13 @@ def list_seals(database: str, *, as_json: bool, lane: int, after: int, limit: in
 @session.database
 @_KEY
 @click.option(
-    "--archive",
+    "--seals",
     type=click.Path(file_okay=False, path_type=Path),
     help="A folder outside of the database, where each seal is kept as well, written once.",
 )
-def make(database: str, *, key: Path, archive: Path | None) -> None:
+def make(database: str, *, key: Path, seals: Path | None) -> None:
     """Seal now what has no seal yet."""
-    count = session.run(_make(database, key, archive))
+    count = session.run(_make(database, key, seals))
     click.echo(f"made {count} log seals")
 
 
@@ -62,8 +62,15 @@ def make(database: str, *, key: Path, archive: Path | None) -> None:
 @_KEY
 def public_key(*, key: Path) -> None:
     """Print the public key, for those who verify: keep it where nobody can exchange it."""
-    signer = session.run(LocalSealSigner.of_file(key))
+    signer = session.run(_signer(key))
     click.echo(signer.public_key.hex())
+
+
+async def _signer(key: Path) -> LocalSealSigner:
+    try:
+        return await LocalSealSigner.of_file(key)
+    except ValueError:
+        raise click.UsageError(f"{key} holds no key") from None
 
 
 async def _rows(database: str, lane: int, after: int, limit: int) -> Sequence[Mapping[str, object]]:
@@ -82,9 +89,9 @@ async def _rows(database: str, lane: int, after: int, limit: int) -> Sequence[Ma
     ]
 
 
-async def _make(database: str, key: Path, archive: Path | None) -> int:
-    signer = await LocalSealSigner.of_file(key)
-    kept = DirectorySealArchive(archive) if archive else None
+async def _make(database: str, key: Path, seals: Path | None) -> int:
+    signer = await _signer(key)
+    kept = DirectorySealArchive(seals) if seals else None
     sealer = LogSealer(database, signer, kept, interval_seconds=0)
     count = 0
     try:

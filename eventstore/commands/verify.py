@@ -103,7 +103,8 @@ async def _verified(
     workers: int,
 ) -> LogVerdict:
     columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    screen = Console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
         task = progress.add_task("verifying", total=None)
 
         def _show(done: Done) -> None:
