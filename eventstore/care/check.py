@@ -52,16 +52,14 @@ class Finding:
 class Check:
     """One line of the checklist.
 
-    Shape: `query` may use the parameters `depth` (events before the head that are looked at) and `places`
-    (rows wanted at most); `needs` is a table without which there is nothing to check; a `deep` check reads
-    whole tables and is made only when asked for.
+    Shape: `query` may use as parameters what a Reach holds; a `deep` check reads whole tables and is made
+    only when asked for.
     """
 
     name: str
     question: str
     query: LiteralString
     judge: Callable[[Rows], Iterable[Finding]]
-    needs: str | None = None
     deep: bool = False
 
 

@@ -27,6 +27,8 @@ _FUNCTION = re.compile(
     r"|\bdrop\s+function\s+(?:if\s+exists\s+)?(?P<dropped>(?:es|vault)\.[a-z0-9_]+)",
     re.IGNORECASE | re.DOTALL,
 )
+_GUARDED = re.compile(r"\bmake_append_only_v1\('(?P<name>es\.[a-z0-9_]+)'\)", re.IGNORECASE)
+_POLICY = re.compile(r"\bcreate\s+policy\s+(?P<policy>\w+)\s+on\s+(?P<name>es\.[a-z0-9_]+)", re.IGNORECASE)
 _DEFINER = re.compile(r"\bsecurity\s+definer\b", re.IGNORECASE)
 
 
@@ -83,3 +85,16 @@ def functions_of(text: str) -> Mapping[str, Function]:
         definer = _DEFINER.search(found["head"] + found["tail"]) is not None
         made[found["name"].lower()] = Function(found["body"], definer)
     return made
+
+
+def guarded_by(text: str) -> frozenset[str]:
+    """Return the tables that were made append-only."""
+    return frozenset(found["name"].lower() for found in _GUARDED.finditer(_COMMENT.sub("", text)))
+
+
+def policies_of(text: str) -> Mapping[str, frozenset[str]]:
+    """Return the policies of each table whose rows tenants may not see of one another."""
+    made: dict[str, set[str]] = {}
+    for found in _POLICY.finditer(_COMMENT.sub("", text)):
+        made.setdefault(found["name"].lower(), set()).add(found["policy"])
+    return {name: frozenset(policies) for name, policies in made.items()}

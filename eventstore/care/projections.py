@@ -36,8 +36,34 @@ order by name, version, partition limit %(places)s
 """
 
 
+_PARTITIONS: Final = """
+select name, version, count(*) as partitions, max(partition) as partition
+from es.projection group by name, version
+having count(*) <> max(partition) + 1 or min(partition) <> 0
+order by name, version limit %(places)s
+"""
+_PAUSED: Final = """
+select name, version, partition, paused_at, failed_lane, failed_position, coalesce(error, '') as error
+from es.projection where paused_at is not null
+order by name, version, partition limit %(places)s
+"""
+_PARKED: Final = """
+select name, version, count(*) filter (where state = 'failed') as failed,
+       count(*) filter (where state = 'behind') as behind, count(distinct stream_id) as streams,
+       (array_agg(lane order by parked_at))[1] as lane,
+       (array_agg(position order by parked_at))[1] as position,
+       (array_agg(error order by parked_at))[1] as error
+from es.parked where state <> 'skipped'
+group by name, version order by name, version limit %(places)s
+"""
+
+
 def _projection(row: Row) -> str:
-    return f"projection {row['name']}, version {row['version']}, partition {row['partition']}"
+    return f"{_version(row)}, partition {row['partition']}"
+
+
+def _version(row: Row) -> str:
+    return f"projection {row['name']}, version {row['version']}"
 
 
 def judge_checkpoints(rows: Rows) -> Iterator[Finding]:
@@ -74,7 +100,41 @@ def judge_leases(rows: Rows) -> Iterator[Finding]:
         )
 
 
+def judge_partitions(rows: Rows) -> Iterator[Finding]:
+    """Find projections some of whose partitions are missing: their streams are projected by nobody."""
+    for row in rows:
+        yield Finding(
+            f"{row['partitions']} partitions are there, and the highest has number {row['partition']}",
+            _version(row),
+            "stop the projection, delete its rows from es.projection, and replay it",
+        )
+
+
+def judge_paused(rows: Rows) -> Iterator[Finding]:
+    """Find projections that stand still because an event could not be applied."""
+    for row in rows:
+        yield Finding(
+            f"paused since {row['paused_at']}: {row['error']}",
+            f"{_projection(row)}, lane {row['failed_lane']}, position {row['failed_position']}",
+            "mend what fails and deploy it, or resume the projection: until then its rows are old",
+        )
+
+
+def judge_parked(rows: Rows) -> Iterator[Finding]:
+    """Find events that were put aside, and the streams that wait behind them."""
+    for row in rows:
+        yield Finding(
+            f"{row['failed']} events failed and {row['behind']} wait behind them,"
+            f" in {row['streams']} streams; the first: {row['error']}",
+            f"{_version(row)}, lane {row['lane']}, position {row['position']}",
+            "mend what fails, then replay the parked events, or discard them with a record",
+        )
+
+
 CHECKS: Final = (
     Check("checkpoints", "Is no projection ahead of the log?", _CHECKPOINTS, judge_checkpoints),
     Check("leases", "Can every lease expire?", _LEASES, judge_leases),
+    Check("projection partitions", "Has each projection all partitions?", _PARTITIONS, judge_partitions),
+    Check("paused", "Does no projection stand still?", _PAUSED, judge_paused),
+    Check("parked", "Was every event applied?", _PARKED, judge_parked),
 )

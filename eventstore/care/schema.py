@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from eventstore.care.check import Rows
     from eventstore.migrate import Migration
 
+NAME: Final = "migrations"
+PENDING: Final = "not applied yet"
+
 _APPLIED: Final = "select number, name, checksum from es.migration order by number"
 
 
@@ -23,7 +26,7 @@ def judge_migrations(migrations: Sequence[Migration], rows: Rows) -> Iterator[Fi
         place = f"migration {each.number:04}_{each.name}"
         row = applied.pop(each.number, None)
         if row is None:
-            yield Finding("not applied yet", place, "run `python -m eventstore migrate`")
+            yield Finding(PENDING, place, "run `python -m eventstore migrate`")
         elif bytes(row["checksum"]) != each.checksum:
             yield Finding(
                 "its files are not those that were applied",
@@ -42,7 +45,7 @@ def checks(migrations: Sequence[Migration]) -> Sequence[Check]:
     """Return the check of the migrations given."""
     return (
         Check(
-            "migrations",
+            NAME,
             "Is the schema this code's own?",
             _APPLIED,
             partial(judge_migrations, migrations),

@@ -21,12 +21,24 @@ _MASTERS: Final = """
 select master_key_id, count(*) as keys from vault.tenant_key where destroyed_at is null
 group by master_key_id order by master_key_id
 """
-_CONSTRAINT: Final = """
-select 1 as missing where not exists (
+_RULES: Final = """
+select 'constraint' as rule where not exists (
   select from pg_constraint
   where conrelid = 'vault.tenant_key'::regclass and contype = 'c' and convalidated
     and pg_get_constraintdef(oid) like '%%wrapped_key IS NULL%%destroyed_at IS NOT NULL%%'
 )
+union all
+select 'trigger' where not exists (
+  select from pg_trigger
+  where tgrelid = 'vault.tenant_key'::regclass and tgname = 'refuse_revival' and tgenabled = 'A'
+    and tgqual is null and tgfoid = to_regproc('vault.refuse_revival_v1')
+)
+"""
+_CERTIFICATES: Final = """
+select coalesce(k.tenant, c.tenant) as tenant, c.tenant is not null as certified
+from es.erasure c full join vault.tenant_key k on k.tenant = c.tenant
+where c.tenant is null and k.destroyed_at is not null or c.tenant is not null and k.destroyed_at is null
+order by 1 limit %(places)s
 """
 
 
@@ -53,31 +65,39 @@ def judge_masters(rows: Rows) -> Iterator[Finding]:
         )
 
 
-def judge_constraint(rows: Rows) -> Iterator[Finding]:
-    """Find that a destroyed key could keep its bytes."""
-    for _ in rows:
-        yield Finding(
-            "the rule that a destroyed key holds no bytes is gone",
-            "vault.tenant_key",
-            "as es_owner: alter table vault.tenant_key"
-            " add check ((wrapped_key is null) = (destroyed_at is not null))",
-        )
+def judge_rules(rows: Rows) -> Iterator[Finding]:
+    """Find that a destroyed key could keep its bytes, or come back."""
+    for row in rows:
+        if row["rule"] == "constraint":
+            said = "the rule that a destroyed key holds no bytes is gone"
+            to_do = "as es_owner, add the check of tables/vault_tenant_key.sql again"
+        else:
+            said = "the trigger that keeps destroyed keys destroyed does not stand guard"
+            to_do = "as es_owner, make trigger refuse_revival again as in migrations/0009_erasure.sql"
+        yield Finding(said, "vault.tenant_key", to_do)
+
+
+def judge_certificates(rows: Rows) -> Iterator[Finding]:
+    """Find erased tenants without a certificate, and certificates of tenants whose key still lives."""
+    for row in rows:
+        if row["certified"]:
+            yield Finding(
+                "a certificate says that it was erased, and its key is not destroyed",
+                f"tenant {row['tenant']}",
+                "erase the tenant again: the key may have come back with a backup",
+            )
+        else:
+            yield Finding(
+                "its key is destroyed, and no certificate says so",
+                f"tenant {row['tenant']}",
+                "erase the tenant again: what is destroyed stays so, and the certificate is made",
+                Severity.ADVICE,
+            )
 
 
 CHECKS: Final = (
-    Check("vault keys", "Are the vault's times possible?", _KEYS, judge_keys, needs="vault.tenant_key"),
-    Check(
-        "master keys",
-        "Does one master key open the vault?",
-        _MASTERS,
-        judge_masters,
-        needs="vault.tenant_key",
-    ),
-    Check(
-        "vault rule",
-        "Is a destroyed key sure to be gone?",
-        _CONSTRAINT,
-        judge_constraint,
-        needs="vault.tenant_key",
-    ),
+    Check("vault keys", "Are the vault's times possible?", _KEYS, judge_keys),
+    Check("master keys", "Does one master key do?", _MASTERS, judge_masters),
+    Check("vault rules", "Is a destroyed key sure to be gone?", _RULES, judge_rules),
+    Check("certificates", "Has each erased tenant its certificate?", _CERTIFICATES, judge_certificates),
 )

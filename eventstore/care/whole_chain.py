@@ -1,35 +1,31 @@
-"""Recomputes the chain of every ledger lane, event by event, outside of the database."""
+"""Verifies the whole log, event by event and seal by seal, outside of the database."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventstore.audit.verify import verify
+from eventstore.audit.verify_log import verify_log
 from eventstore.care.check import Finding
-from eventstore.postgres import PostgresEventStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from eventstore.types import Verification
+    from eventstore.audit.verdict import LogVerdict
 
 
-async def whole_chain(conninfo: str, lanes: Sequence[int]) -> Sequence[Finding]:
-    """Verify every ledger lane and return what does not fit.
+async def whole_chain(conninfo: str, workers: int) -> Sequence[Finding]:
+    """Verify every ledger lane against its chain and its log seals, and return what does not fit.
 
-    Errors: StoreUnavailable.
+    Errors: psycopg.Error.
     """
-    async with PostgresEventStore.open(conninfo) as store:
-        verified = [await verify(store, lane) for lane in lanes]
-    return [finding for each in verified for finding in judge_verification(each)]
+    return list(judge_verdict(await verify_log(conninfo, workers=workers)))
 
 
-def judge_verification(verified: Verification) -> Iterator[Finding]:
-    """Find the first event of a lane that does not fit."""
-    if verified.first_bad is not None and verified.defect is not None:
-        place = f"lane {verified.first_bad.lane}, position {verified.first_bad.number}"
+def judge_verdict(verdict: LogVerdict) -> Iterator[Finding]:
+    """Find events and log seals that do not fit."""
+    for each in verdict.findings:
         yield Finding(
-            f"the chain breaks ({verified.defect.value}) after {verified.events_count} sound events",
-            place,
-            "compare this event and the one before with a backup or an export, and find out who changed them",
+            each.words,
+            f"lane {each.lane}, position {each.from_position}",
+            "compare it with a backup, an export or the seals kept outside, and find out who changed it",
         )

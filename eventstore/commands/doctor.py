@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ async def _examined(database: str, *, deep: bool) -> Sequence[Examined]:
     found: list[Examined] = []
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("examining")
-        async for each in examine(database, deep=deep):
+        async for each in examine(database, deep=deep, workers=os.cpu_count() or 1):
             found.append(each)
             progress.update(task, description=f"{each.question} {len(each.findings) or 'nothing'} found")
     return found

@@ -112,6 +112,37 @@ REWRITTEN: Final = (
     " as 'select 0::smallint'"
 )
 
+ERASED: Final = (
+    "update vault.tenant_key set wrapped_key = null, destroyed_at = clock_timestamp()",
+    "insert into es.erasure select tenant, now(), 'x', sha256('x'), sha512('x') from vault.tenant_key",
+)
+CERTIFIED: Final = ERASED[1:]
+ARCHIVED: Final = (
+    """
+    insert into es.archive (from_position, to_position, format_version, url, events, hot_bytes,
+                            first_recorded_at, last_recorded_at)
+    values (1, 1001, 1, 'file:///archive', 1000, 1, now(), now());
+    insert into es.archive_lane values (1, 0, sha256('a'), sha256('b'), null, null);
+    insert into es.archive_object
+    select 1, c, c, 9, sha256('c'), 0, sha256('c') from unnest(array['events', 'streams']) as c;
+    insert into es.archive_part values
+      (1, 'events', 0, 0, 9, sha256('d'), 0, 1, 1000, null, null),
+      (1, 'streams', 0, 0, 9, sha256('d'), null, null, null, gen_random_uuid(), gen_random_uuid())
+    """,
+)
+SEALED: Final = forced(
+    "es.log_seal",
+    """
+    insert into es.log_seal
+    select 0, 2, 6, 10, log_id, now(), sha256('r'), sha256('h'), sha256('p'), sha256('k'), sha512('s')
+    from es.log_identity
+    """,
+)
+PARK: Final = """
+insert into es.parked (name, version, lane, position, stream_id, event_id, event_type, state)
+select 'model', 1, lane, position, stream_id, event_id, 'x', 'failed' from es.event where position = 8
+"""
+
 DAMAGES: Final[dict[str, Damage]] = {
     "an event deleted": Damage(
         of_event("delete from es.event where position = 500"),
@@ -194,7 +225,15 @@ DAMAGES: Final[dict[str, Damage]] = {
     ),
     "a partition recorded shorter": Damage(
         ("update es.partition set to_position = 1900 where log = 'event' and from_position = 1001",),
-        {"partitions": "partition from 1001"},
+        {"partitions": "partition from 1001", "archive joints": "partition from 2001"},
+    ),
+    "pulses that leave a range out": Damage(
+        (
+            "alter table es.pulse detach partition es.pulse_from_1001",
+            "alter table es.pulse attach partition es.pulse_from_1001 for values from (1500) to (2001)",
+            "update es.partition set from_position = 1500 where log = 'pulse' and from_position = 1001",
+        ),
+        {"partitions": "partition from 1500"},
     ),
     "a guard taken away": Damage(
         ("drop trigger append_only on es.event_from_1",), {"append only": "es.event_from_1"}
@@ -211,6 +250,29 @@ DAMAGES: Final[dict[str, Damage]] = {
     "a policy for everybody": Damage(
         ("create policy open on es.event for select using (true)",), {"row security": "es.event"}
     ),
+    "the beginning lost": Damage(
+        ("drop table es.event_from_1", "delete from es.partition where log = 'event' and from_position = 1"),
+        {"archive joints": "partition from 1001"},
+    ),
+    "an archive without its objects": Damage(
+        (*ARCHIVED, "delete from es.archive_part", "delete from es.archive_object"),
+        {"archive records": "partition from 1"},
+    ),
+    "an archive of what stands in the log": Damage(
+        (*ARCHIVED, "update es.archive set detached_at = now()"), {"archive joints": "partition from 1"}
+    ),
+    "a log seal missing": Damage(SEALED, {"log seals": "log seal 2"}),
+    "a log seal that ends elsewhere": Damage(
+        tuple(each.replace("2, 6, 10", "1, 1, 10") for each in SEALED), {"log seals": "log seal 1"}
+    ),
+    "partitions of a projection missing": Damage(
+        ("update es.projection set partition = 1",), {"projection partitions": "projection model"}
+    ),
+    "a projection paused": Damage(
+        ("update es.projection set paused_at = now(), failed_lane = 0, failed_position = 7, error = 'why'",),
+        {"paused": "position 7"},
+    ),
+    "an event parked": Damage((PARK,), {"parked": "position 8"}),
     "a checkpoint ahead": Damage(
         ("""update es.projection set positions = '{"0": 1016}'""",), {"checkpoints": "projection model"}
     ),
@@ -284,15 +346,21 @@ DAMAGES: Final[dict[str, Damage]] = {
         {"migrations": "migration 0001_event_store"},
     ),
     "a key destroyed before it was": Damage(
-        ("update vault.tenant_key set wrapped_key = null, destroyed_at = created_at - interval '1 day'",),
+        (*ERASED, "update vault.tenant_key set destroyed_at = created_at - interval '1 day'"),
         {"vault keys": "tenant"},
+    ),
+    "a key back after its tenant was erased": Damage(CERTIFIED, {"certificates": "tenant"}),
+    "a key destroyed without a certificate": Damage(ERASED[:1], {"certificates": "tenant"}),
+    "nobody to keep destroyed keys destroyed": Damage(
+        ("alter table vault.tenant_key enable trigger refuse_revival",), {"vault rules": "vault.tenant_key"}
     ),
     "a second master key": Damage(
         ("insert into vault.tenant_key select gen_random_uuid(), gen_random_uuid(), 'x', 'older'",),
         {"master keys": "vault.tenant_key"},
     ),
     "no rule for destroyed keys": Damage(
-        ("alter table vault.tenant_key drop constraint tenant_key_check",), {"vault rule": "vault.tenant_key"}
+        ("alter table vault.tenant_key drop constraint tenant_key_check",),
+        {"vault rules": "vault.tenant_key"},
     ),
 }
 
@@ -359,3 +427,19 @@ async def test_settings_that_lose_data_are_found(database_url: str) -> None:
         "full_page_writes": Severity.WRONG,
         "synchronous_commit": Severity.ADVICE,
     }
+
+
+async def test_an_event_that_waits_long_for_its_seal_is_found(url: str) -> None:
+    assert "sealing" not in await found(url)
+    (never,) = (await found(url, reach=Reach(old_seconds=0)))["sealing"]
+    assert never.severity is Severity.ADVICE
+
+    await run(url, *(each.replace("0, 2, 6, 10", "0, 1, 1, 10") for each in SEALED))
+    (late,) = (await found(url, reach=Reach(seal_seconds=0)))["sealing"]
+    assert (late.severity, late.where) == (Severity.WRONG, "lane 0, position 11")
+
+
+async def test_what_was_left_half_archived_is_advice(url: str) -> None:
+    await run(url, *ARCHIVED, "update es.archive set detached_at = now() - interval '2 hours'")
+
+    assert "archived partition from 1" in (await found(url))["archive ways"][0].where
