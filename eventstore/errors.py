@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
     from eventstore.types import Position
@@ -125,14 +126,18 @@ class EventsArchived(EventStoreError):
 
 
 class EventsDeleted(EventStoreError):
-    """The events were deleted when their time was over; the log begins later."""
+    """The events were deleted when their time was over; the log begins later.
 
-    def __init__(self, first_position: int) -> None:
+    Shape: `end_hashes` says per lane what the event at `first_position` is chained to.
+    """
+
+    def __init__(self, first_position: int, end_hashes: Mapping[int, bytes]) -> None:
         super().__init__(
             f"the events before position {first_position} were deleted when their time was over;"
             " the log begins there"
         )
         self.first_position = first_position
+        self.end_hashes = end_hashes
 
 
 class ArchiveDamaged(EventStoreError):

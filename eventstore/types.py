@@ -182,10 +182,15 @@ class Defect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The result of recomputing the chain; `first_bad` and `defect` are None when it is intact."""
+    """The result of recomputing the chain; `first_bad` and `defect` are None when it is intact.
+
+    Shape: `begins_after` is 0, or the last position that was deleted when its time was over: what comes after
+    it was held against the hash that the archive ended with.
+    """
 
     events_count: int
     end: Position
     end_recorded_at: datetime | None
     first_bad: Position | None = None
     defect: Defect | None = None
+    begins_after: int = 0

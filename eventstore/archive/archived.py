@@ -25,7 +25,8 @@ _ARCHIVES: LiteralString = (
     " where to_position > %(first)s and from_position <= %(last)s order by from_position"
 )
 _DELETED_UNTIL: LiteralString = (
-    "select coalesce(max(to_position), 1) from es.archive where deleted_at is not null"
+    "select a.to_position, l.lane, l.end_hash from es.archive a join es.archive_lane l using (from_position)"
+    " where a.from_position = (select max(from_position) from es.archive where deleted_at is not null)"
 )
 _OBJECTS: LiteralString = (
     "select content, name, bytes, sha256, footer_from, footer_sha256 from es.archive_object"
@@ -91,10 +92,10 @@ async def archives(connection: AsyncConnection, first: int, last: int) -> Sequen
     return [Archived(*row) for row in await _rows(connection, _ARCHIVES, {"first": first, "last": last})]
 
 
-async def deleted_until(connection: AsyncConnection) -> int:
-    """Return the first position that was not deleted."""
+async def deleted_until(connection: AsyncConnection) -> tuple[int, Mapping[int, bytes]]:
+    """Return the first position that was not deleted, and per lane the hash before it."""
     rows = await _rows(connection, _DELETED_UNTIL, {})
-    return rows[0][0]
+    return rows[0][0], {lane: end_hash for _, lane, end_hash in rows}
 
 
 async def objects(connection: AsyncConnection, archive: int) -> Mapping[str, ArchivedObject]:

@@ -115,7 +115,7 @@ class ColdReader:
         found: Sequence[Archived] = await self._ask(lambda each: archived.archives(each, first, last))
         for archive in found:
             if archive.deleted_at is not None and not deleted_too:
-                raise EventsDeleted(await self._ask(archived.deleted_until))
+                raise EventsDeleted(*await self._ask(archived.deleted_until))
             if self._storage is None and archive.deleted_at is None:
                 raise EventsArchived(archive.from_position, archive.to_position - 1, archive.url)
         return found

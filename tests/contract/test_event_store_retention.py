@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -13,7 +15,10 @@ import pytest_asyncio
 from click.testing import CliRunner
 
 from eventstore.__main__ import cli
+from eventstore.archive.archiver import Archiver
 from eventstore.archive.folder_storage import FolderStorage
+from eventstore.audit.verify import verify
+from eventstore.audit.verify_log import verify_log
 from eventstore.errors import EventsDeleted
 from eventstore.postgres import PostgresEventStore
 from eventstore.types import PULSE_LANE, Filter, Position
@@ -21,7 +26,6 @@ from tests.fix_events import TENANT, append_to, event, read_everything
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from click.testing import Result
 
@@ -55,6 +59,13 @@ async def ledger(database_url: str, folder: str, tmp_path: Path) -> AsyncIterato
         for _ in range(5):
             await opened.append(append_to(count=500))
         yield opened
+
+
+async def archive_oldest(store: PostgresEventStore, url: str, folder: str, count: int) -> None:
+    """Archive so many partitions."""
+    archiver = Archiver(store, url, FolderStorage(Path(folder)))
+    for each in (await archiver.due(timedelta()))[:count]:
+        await archiver.archive(each)
 
 
 async def states(url: str, log: str = "event") -> dict[int, str]:
@@ -152,6 +163,8 @@ async def test_deleted_archives_are_gone_and_everybody_is_told(
             await reading
         assert told.value.first_position == 2_001
     assert (await ledger.read_all(Position(0, 2_000))).events == log[2_000:]
+    verdict = await verify(ledger)
+    assert (verdict.defect, verdict.begins_after, verdict.events_count) == (None, 2_000, 500)
     assert await rows(*arguments, "--keep", "0s") == []
 
 
@@ -201,3 +214,26 @@ async def test_old_pulses_are_dropped_by_the_partition(
     assert [left[0].position.number, len(left)] == [2_001, 500]
     await ledger.append_pulse(uuid4(), "worker", TENANT, event())
     assert (await ledger.head(PULSE_LANE)).number == 2_501
+
+
+@pytest.mark.parametrize(
+    ("position", "deleted"), [(1_500, False), (2_001, False), (2_001, True), (2_400, True)]
+)
+async def test_what_is_left_is_verified_from_where_the_archive_ends(
+    ledger: PostgresEventStore, database_url: str, folder: str, position: int, *, deleted: bool
+) -> None:
+    store = ("--database", database_url, "--to", folder)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await archive_oldest(ledger, database_url, folder, 1 if position < 2_000 else 2)
+        if deleted:
+            await rows("retention", *store, "--keep", "0s")
+        assert (await verify_log(database_url)).intact
+        table = f"es.event_from_{position // 1_000 * 1_000 + 1}"
+        await connection.execute(f"alter table {table} disable trigger append_only".encode())
+        forged = "update {} set actor = 'x', hash = sha256(hash) where position = {}"
+        await connection.execute(forged.format(table, position).encode())
+
+    verdict = await verify_log(database_url)
+
+    assert verdict.first_bad == Position(0, position)
+    assert (await verify(ledger)).first_bad == Position(0, position)
