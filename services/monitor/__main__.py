@@ -25,6 +25,7 @@ from services.monitor.partition_keeper import INTERVAL_SECONDS, PartitionKeeper
 from services.monitor.remedies import Remedies
 from services.monitor.servicer import Parts, hosted
 from services.monitor.standstill import Standstill
+from services.monitor.state_as_of import StateAsOf
 from services.monitor.verification import Verification
 from services.projections.alerts import AlertsProjection
 from services.projections.gaps import GapsProjection
@@ -171,6 +172,7 @@ def _parts(ground: Ground) -> Parts:
         ),
         alerts=AlertList(ground.reads, sealer),
         audit=Audit(ground.store, sealer),
+        state_as_of=StateAsOf(ground.store, sealer),
         verification=Verification(ground.store, sealer),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
-from directorybolt.monitor.v1 import monitor_service_pb2_grpc
+from directorybolt.monitor.v1 import monitor_service_pb2_grpc, state_as_of_pb2
 
 from services.monitor.alert_desk import AlertDesk
 from services.monitor.views import alert_view, rule_view
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from services.monitor.alert_list import AlertList
     from services.monitor.audit import Audit
     from services.monitor.examination import Examination
+    from services.monitor.state_as_of import StateAsOf
     from services.monitor.verification import Verification
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -44,6 +45,7 @@ class Parts:
     examination: Examination
     alerts: AlertList
     audit: Audit
+    state_as_of: StateAsOf
     verification: Verification
 
 
@@ -101,6 +103,13 @@ class MonitorServicer(monitor_service_pb2_grpc.MonitorServiceServicer):
         async with aclosing(self._parts.audit.all(request)) as answers:
             async for each in answers:
                 yield each
+
+    async def GetStateAsOf(
+        self, request: state_as_of_pb2.GetStateAsOfRequest, context: Context
+    ) -> state_as_of_pb2.GetStateAsOfResponse:
+        """Explain a state."""
+        del context
+        return await self._parts.state_as_of.explain(request)
 
     async def VerifyLog(self, request: pb.VerifyLogRequest, context: Context) -> pb.VerifyLogResponse:
         """Recompute the hash chain."""

@@ -61,6 +61,7 @@ ACCESS: Final[Mapping[str, frozenset[Kind]]] = {
     _MONITOR + "ListGapRules": EVERYONE,
     _MONITOR + "ReadStream": STAFF_ONLY,
     _MONITOR + "ReadAll": STAFF_ONLY,
+    _MONITOR + "GetStateAsOf": STAFF_ONLY,
     _MONITOR + "VerifyLog": STAFF_ONLY,
     _MONITOR + "VerifyWholeLog": STAFF_ONLY,
     _MONITOR + "ExportLog": STAFF_ONLY,

@@ -5,6 +5,7 @@ import warnings
 
 from directorybolt.monitor.v1 import audit_pb2 as directorybolt_dot_monitor_dot_v1_dot_audit__pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2
+from directorybolt.monitor.v1 import state_as_of_pb2 as directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -70,6 +71,11 @@ class MonitorServiceStub:
                 '/directorybolt.monitor.v1.MonitorService/ReadAll',
                 request_serializer=directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.ReadAllRequest.SerializeToString,
                 response_deserializer=directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.ReadAllResponse.FromString,
+                _registered_method=True)
+        self.GetStateAsOf = channel.unary_unary(
+                '/directorybolt.monitor.v1.MonitorService/GetStateAsOf',
+                request_serializer=directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfRequest.SerializeToString,
+                response_deserializer=directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfResponse.FromString,
                 _registered_method=True)
         self.VerifyLog = channel.unary_unary(
                 '/directorybolt.monitor.v1.MonitorService/VerifyLog',
@@ -141,6 +147,13 @@ class MonitorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStateAsOf(self, request, context):
+        """Says what a job or a submission was at some moment, and how it came to be that, event by event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyLog(self, request, context):
         """Recomputes the hash chain of the last million events.
         """
@@ -199,6 +212,11 @@ def add_MonitorServiceServicer_to_server(servicer, server):
                     servicer.ReadAll,
                     request_deserializer=directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.ReadAllRequest.FromString,
                     response_serializer=directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.ReadAllResponse.SerializeToString,
+            ),
+            'GetStateAsOf': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStateAsOf,
+                    request_deserializer=directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfRequest.FromString,
+                    response_serializer=directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfResponse.SerializeToString,
             ),
             'VerifyLog': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyLog,
@@ -406,6 +424,33 @@ class MonitorService:
             '/directorybolt.monitor.v1.MonitorService/ReadAll',
             directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.ReadAllRequest.SerializeToString,
             directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2.ReadAllResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStateAsOf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/directorybolt.monitor.v1.MonitorService/GetStateAsOf',
+            directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfRequest.SerializeToString,
+            directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfResponse.FromString,
             options,
             channel_credentials,
             insecure,

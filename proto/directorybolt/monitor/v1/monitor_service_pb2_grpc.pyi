@@ -6,6 +6,7 @@ What is wrong, and what happened."""
 from collections import abc as _abc
 from directorybolt.monitor.v1 import audit_pb2 as _audit_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as _monitor_service_pb2
+from directorybolt.monitor.v1 import state_as_of_pb2 as _state_as_of_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 
@@ -31,6 +32,8 @@ class MonitorServiceStub:
     """Reads one stream."""
     ReadAll: _aio.UnaryStreamMultiCallable[_monitor_service_pb2.ReadAllRequest, _monitor_service_pb2.ReadAllResponse]
     """Reads the log from a position, and follows it."""
+    GetStateAsOf: _aio.UnaryUnaryMultiCallable[_state_as_of_pb2.GetStateAsOfRequest, _state_as_of_pb2.GetStateAsOfResponse]
+    """Says what a job or a submission was at some moment, and how it came to be that, event by event."""
     VerifyLog: _aio.UnaryUnaryMultiCallable[_monitor_service_pb2.VerifyLogRequest, _monitor_service_pb2.VerifyLogResponse]
     """Recomputes the hash chain of the last million events."""
     VerifyWholeLog: _aio.UnaryStreamMultiCallable[_audit_pb2.VerifyWholeLogRequest, _audit_pb2.VerifyWholeLogResponse]
@@ -96,6 +99,14 @@ class MonitorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_monitor_service_pb2.ReadAllRequest, _abc.AsyncIterator[_monitor_service_pb2.ReadAllResponse]],
     ) -> _abc.AsyncIterator[_monitor_service_pb2.ReadAllResponse]:
         """Reads the log from a position, and follows it."""
+
+    @_abc_1.abstractmethod
+    def GetStateAsOf(
+        self,
+        request: _state_as_of_pb2.GetStateAsOfRequest,
+        context: _aio.ServicerContext[_state_as_of_pb2.GetStateAsOfRequest, _abc.Awaitable[_state_as_of_pb2.GetStateAsOfResponse]],
+    ) -> _abc.Awaitable[_state_as_of_pb2.GetStateAsOfResponse]:
+        """Says what a job or a submission was at some moment, and how it came to be that, event by event."""
 
     @_abc_1.abstractmethod
     def VerifyLog(
