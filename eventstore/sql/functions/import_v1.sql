@@ -47,23 +47,27 @@ begin
   v_recorded_at := greatest(clock_timestamp(), v_recorded_at);
 
   -- What stands already, whole and in its place, is passed over; a part of it is another append.
-  with known as (
-    select r.request, min(r.count) as count, count(*) as events,
-           bool_and(k.stream_id = r.stream_id and k.ordinal = r.ordinal and k.count = r.count)
-           and max(k.position) - min(k.position) = count(*) - 1 as same
-    from pg_temp.import_row r join event_key k on k.event_id = r.event_id
-    group by r.request
-  ), gone as (
-    delete from pg_temp.import_row r using known k where k.request = r.request and k.same and k.events = k.count
-    returning r.number
-  )
-  select (select min(k.request) from known k where not (k.same and k.events = k.count)),
-         (select count(*) from gone)
-  into refused_request, passed_over;
-  if refused_request is not null then
-    refused_code := 3;
-    truncate pg_temp.import_row;
-    return;
+  passed_over := 0;
+  if exists (select from event_key k where k.event_id = any (array(select event_id from pg_temp.import_row))) then
+    with known as (
+      select r.request, min(r.count) as count, count(*) as events,
+             bool_and(k.stream_id = r.stream_id and k.ordinal = r.ordinal and k.count = r.count)
+             and max(k.position) - min(k.position) = count(*) - 1 as same
+      from pg_temp.import_row r join event_key k on k.event_id = r.event_id
+      group by r.request
+    ), gone as (
+      delete from pg_temp.import_row r
+      using known k where k.request = r.request and k.same and k.events = k.count
+      returning r.number
+    )
+    select (select min(k.request) from known k where not (k.same and k.events = k.count)),
+           (select count(*) from gone)
+    into refused_request, passed_over;
+    if refused_request is not null then
+      refused_code := 3;
+      truncate pg_temp.import_row;
+      return;
+    end if;
   end if;
 
   select n.request, case when n.fits then 2 else 4 end, case when n.fits then n.version end
@@ -124,8 +128,9 @@ begin
   insert into event (position, lane, recorded_at, stream_id, event_id, tenant, correlation_id, causation_id,
                      version, category, event_type, schema_version, hash, trace_parent, actor, payload)
   select v_base + p.place, p_lane, v_recorded_at, p.stream_id, p.event_id, p.tenant, p.correlation_id,
-         p.causation_id, p.version, p.category, p.event_type, p.schema_version, v_hashes[p.place],
+         p.causation_id, p.version, p.category, p.event_type, p.schema_version, n.hash,
          p.trace_parent, p.actor, p.payload
-  from placed p order by p.place;
+  from placed p join unnest(v_hashes) with ordinality as n(hash, place) on n.place = p.place
+  order by p.place;
   truncate pg_temp.import_row;
 end $$;
