@@ -70,12 +70,12 @@ class Erasures:
         self._vault = vault
         self._signer = signer
         self._lines = Lines(conninfo, VAULT_ROLE, "erasures")
-        self._certificates = Certificates(conninfo)
+        self.certificates = Certificates(conninfo)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._lines.close()
-        await self._certificates.close()
+        await self.certificates.close()
 
     async def erase(
         self, mark: StoredEvent, is_sealed: Callable[[StoredEvent], bool], said: Mapping[str, str | int]
@@ -85,7 +85,7 @@ class Erasures:
         `is_sealed` tells which events hold sealed data; `said` goes into the certificate as it is.
         Errors: StoreUnavailable.
         """
-        found = await self._certificates.find(mark.tenant)
+        found = await self.certificates.find(mark.tenant)
         destroyed = await self._vault.destroy(mark.tenant)
         if found is not None:
             return found
@@ -94,7 +94,7 @@ class Erasures:
         signature = await self._signer.sign(statement(text))
         certificate = Certificate(text, self._signer.public_key, signature)
         await _rows(self._lines, _RECORD, {"tenant": mark.tenant, **certificate.fields()})
-        return await self._certificates.find(mark.tenant) or certificate
+        return await self.certificates.find(mark.tenant) or certificate
 
     async def _document(
         self,
@@ -109,7 +109,7 @@ class Erasures:
             touched.note(event.position.number, sealed=is_sealed(event))
         return {
             "tenant": str(mark.tenant),
-            "log_id": str(await self._certificates.log_id()),
+            "log_id": str(await self.certificates.log_id()),
             "lane": mark.position.lane,
             "key_id": str(destroyed.key_id),
             "destroyed_at": destroyed.destroyed_at.astimezone(UTC).isoformat(),

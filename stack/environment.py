@@ -35,6 +35,7 @@ KEYS: Mapping[str, Callable[[], str]] = {
     "service_key": _api_key,
     "token_key": _cipher_key,
     "master_key": _cipher_key,
+    "certificate_key": _cipher_key,
 }
 
 

@@ -55,6 +55,7 @@ __all__ = ["intake", "postgres_cluster", "services_template"]
 STAFF_KEY = "dbk_staff000_" + "s" * 43
 SERVICE_KEY = "dbk_service0_" + "v" * 43
 MASTER_KEY = "5e" * 32
+CERTIFICATE_KEY = "ce" * 32
 TOKEN_KEY = "70" * 32
 CALL_SECONDS = 20.0
 
@@ -77,7 +78,7 @@ class Caller:
     async def refusal(self, method: str, request: Any) -> Refusal:
         """Make a call that is refused, and return how."""
         try:
-            if method in {"WatchJob", "GetProof"}:
+            if method in {"WatchJob", "GetProof", "ExportCustomer"}:
                 _ = [each async for each in self.stream(method, request)]
             else:
                 await self.ask(method, request)
@@ -283,6 +284,7 @@ def variables_for(database_url: str, folder: Path) -> dict[str, str]:
         "SERVICE_KEY": SERVICE_KEY,
         "TOKEN_KEY": TOKEN_KEY,
         "MASTER_KEY": MASTER_KEY,
+        "CERTIFICATE_KEY": CERTIFICATE_KEY,
     }
     variables = {
         "DATABASE_URL": database_url,

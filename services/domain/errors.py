@@ -241,3 +241,15 @@ class EventUnknown(DomainError):
     """A newer release stored an event that this one does not know; ask when this one is upgraded."""
 
     reason = "EVENT_UNKNOWN"
+
+
+class CustomerBusy(Trouble):
+    """Jobs of the customer are still being cancelled; ask again soon."""
+
+    reason = "CUSTOMER_BUSY"
+
+
+class ErasureNotFound(NotFound):
+    """Nobody of this name was erased."""
+
+    reason = "ERASURE_NOT_FOUND"

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from eventstore.erasure import Erasures
 from eventstore.projector import Projector
 from services.intake.callers_ledger import CallersLedger
-from services.intake.desk import Needs, set_up
+from services.intake.desk import Needs, keeper_of, set_up
+from services.intake.erasure_keeper import erasure_loop
 from services.intake.servicer import hosted
 from services.projections.catalogue import CatalogueProjection
+from services.projections.erased_customers import ErasedCustomersProjection
 from services.projections.history import HistoryProjection
 from services.projections.jobs import JobsProjection
 from services.projections.reading import Reads
 from services.projections.submissions import SubmissionsProjection
 from services.runtime.clock import SystemClock
-from services.runtime.config import EvidenceConfig, SealingConfig, ServiceConfig, TimingConfig
+from services.runtime.config import (
+    CertificateConfig,
+    EvidenceConfig,
+    SealingConfig,
+    ServiceConfig,
+    TimingConfig,
+)
 from services.runtime.evidence import FileEvidence
 from services.runtime.gateway_store import open_event_store
 from services.runtime.ledger import Ledger
 from services.runtime.process import Service, run_process
 from services.runtime.projecting import projecting
 from services.runtime.readiness import answers
-from services.runtime.sealing import vault_of
+from services.runtime.sealing import certificate_signer_of, vault_of
 from services.runtime.service_pulse import service_pulse_loop
 from services.runtime.tables.api_keys import ApiKeyTable
 from services.runtime.tables.pool import open_pool
@@ -34,6 +43,13 @@ if TYPE_CHECKING:
 
 NAME: Final = "intake"
 ROLE: Final = "bolt_intake"
+PROJECTIONS: Final = (
+    CatalogueProjection(),
+    ErasedCustomersProjection(),
+    HistoryProjection(),
+    JobsProjection(),
+    SubmissionsProjection(),
+)
 
 
 async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
@@ -47,10 +63,11 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
     evidence = FileEvidence(EvidenceConfig.read(environment).folder, vault)
     store = await stack.enter_async_context(open_event_store(config))
     pool = await stack.enter_async_context(open_pool(url, role=ROLE, application_name=NAME))
-    projections = (CatalogueProjection(), JobsProjection(), SubmissionsProjection(), HistoryProjection())
-    projectors = [Projector(store, url, each, role=ROLE) for each in projections]
+    projectors = [Projector(store, url, each, role=ROLE) for each in PROJECTIONS]
     await stack.enter_async_context(projecting(projectors, clock))
     api_keys = ApiKeyTable(pool, clock)
+    erasures = Erasures(url, store, vault, certificate_signer_of(CertificateConfig.read(environment)))
+    stack.push_async_callback(erasures.close)
     needs = Needs(
         ledger=CallersLedger(store, NAME),
         vault=vault,
@@ -58,6 +75,7 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
         read_models={each.projection.name: each for each in projectors},
         api_keys=api_keys,
         evidence=evidence,
+        erasures=erasures,
         sealer=TokenSealer(config.token_secret, clock),
         clock=clock,
     )
@@ -71,7 +89,7 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
         config=config,
         hosted=[hosted(set_up(needs))],
         verify_key=api_keys.verify,
-        loops=[pulse],
+        loops=[pulse, erasure_loop(keeper_of(needs, Ledger(store, NAME)), clock)],
         clock=clock,
         is_ready=lambda: answers(store),
     )

@@ -95,7 +95,7 @@ class JobDesk:
         return job.version > 0
 
     async def _decide(self, order: Order) -> job_events_pb2.JobAccepted:
-        terms = await self._customers.terms(order.customer_id)
+        terms = await self._customers.active(order.customer_id)
         priority = _priority(order.priority, terms.package)
         profile = await self._profiles.get(order.profile)
         arguments.refuse(_too_many(order.directory_ids, terms.package))

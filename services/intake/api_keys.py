@@ -43,11 +43,11 @@ class ApiKeys:
     async def create(self, customer_id: UUID, request: customers_pb2.CreateApiKeyRequest) -> MadeKey:
         """Make a key.
 
-        Errors: InvalidArgument; CustomerNotFound.
+        Errors: InvalidArgument; CustomerNotFound; CustomerErased.
         """
         display_name = arguments.cleaned(request.display_name, "display_name", most=_NAME_CHARACTERS_MAX)
         expires_at = self._clock.now() + _life(request)
-        await self._customers.terms(customer_id)
+        await self._customers.active(customer_id)
         stored, secret = await self._table.create(
             customer_id, display_name=display_name, expires_at=expires_at
         )

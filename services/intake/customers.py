@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from directorybolt.event.v1 import profile_events_pb2
@@ -12,7 +12,7 @@ from directorybolt.job.v1 import job_pb2
 from eventstore.errors import WrongExpectedVersion
 from eventstore.types import NO_STREAM
 from services.domain import events, identity
-from services.domain.errors import CustomerNotFound, FieldViolation, RequestIdReused
+from services.domain.errors import CustomerErased, CustomerNotFound, FieldViolation, RequestIdReused
 from services.domain.packages import TERMS
 from services.domain.profile import clean_text, is_email_address
 from services.intake import names
@@ -42,6 +42,7 @@ class Terms:
     package: Package
     created_at: datetime
     sealed: profile_events_pb2.Sealed
+    erased: bool = False
 
 
 class Customers:
@@ -83,9 +84,19 @@ class Customers:
     async def get(self, customer_id: UUID) -> customers_pb2.Customer:
         """Return a customer.
 
-        Errors: CustomerNotFound; KeyDestroyed when they were erased.
+        Errors: CustomerNotFound; CustomerErased.
         """
-        return await self._show(await self.terms(customer_id))
+        return await self._show(await self.active(customer_id))
+
+    async def active(self, customer_id: UUID) -> Terms:
+        """Return what a customer bought who is still one of ours.
+
+        Errors: CustomerNotFound; CustomerErased.
+        """
+        found = await self.terms(customer_id)
+        if found.erased:
+            raise CustomerErased(customer=names.customer(customer_id))
+        return found
 
     async def terms(self, customer_id: UUID) -> Terms:
         """Return what a customer bought.
@@ -99,11 +110,14 @@ class Customers:
 
     async def find(self, customer_id: UUID) -> Terms | None:
         """Return what a customer bought; None when there is no such customer."""
-        for stored in await self._ledger.store.read_stream(customer_id, limit=1, tenant=customer_id):
+        found: Terms | None = None
+        for stored in await self._ledger.history(customer_id, customer_id):
             fact = events.read(stored)
             if isinstance(fact, profile_events_pb2.CustomerCreated):
-                return Terms(customer_id, fact.package, stored.recorded_at, fact.details)
-        return None
+                found = Terms(customer_id, fact.package, stored.recorded_at, fact.details)
+            elif isinstance(fact, profile_events_pb2.CustomerErased) and found is not None:
+                found = replace(found, erased=True)
+        return found
 
     async def _show(self, terms: Terms) -> customers_pb2.Customer:
         owner = terms.customer_id

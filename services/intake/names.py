@@ -52,6 +52,11 @@ def proof(customer_id: UUID | str, proof_id: UUID | str) -> str:
     return f"customers/{customer_id}/proofs/{proof_id}"
 
 
+def erasure_certificate(customer_id: UUID | str) -> str:
+    """Return the name of the certificate of a customer's erasure."""
+    return f"customers/{customer_id}/erasureCertificate"
+
+
 def directory(directory_id: str) -> str:
     """Return the name of a directory."""
     return f"directories/{directory_id}"
@@ -63,6 +68,15 @@ def read_customer(name: str, field: str) -> UUID:
     Errors: InvalidArgument naming `field`.
     """
     return UUID(_match(name, f"customers/({_UUID})", field, "customers/{uuid}")[1])
+
+
+def read_erasure_certificate(name: str, field: str) -> UUID:
+    """Return the customer of an erasure certificate's name.
+
+    Errors: InvalidArgument naming `field`.
+    """
+    shape = "customers/{uuid}/erasureCertificate"
+    return UUID(_match(name, f"customers/({_UUID})/erasureCertificate", field, shape)[1])
 
 
 def read_owned(name: str, kind: str, field: str) -> Owned:

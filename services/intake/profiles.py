@@ -78,11 +78,11 @@ class Profiles:
         """Create a profile or change it; a repeat gets the first answer, what is the same appends nothing.
 
         Errors: InvalidArgument; InvalidProfile; ProfileNotFound; EtagMismatch; RequestIdReused;
-        CustomerNotFound; KeyDestroyed when the customer was erased.
+        CustomerNotFound; CustomerErased.
         """
         wanted = _wanted(customer_id, request)
         check(wanted.business)
-        await self._customers.terms(customer_id)
+        await self._customers.active(customer_id)
         for _ in range(TRIES_MAX):
             revisions = await self._revisions(wanted.name)
             settled = await self._settled(wanted, revisions)

@@ -5,24 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from directorybolt.intake.v1 import customers_pb2 as m
-from directorybolt.intake.v1 import intake_service_pb2_grpc
 
 from services.domain.errors import CustomerNotFound, ProfileNotFound
 from services.intake import access, names
+from services.intake.servicer_rights import RightsMethods
 
 if TYPE_CHECKING:
     import grpc
 
-    from services.intake.desk import Desk
-
     Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class CustomerMethods(intake_service_pb2_grpc.IntakeServiceServicer):
+class CustomerMethods(RightsMethods):
     """Takes customers in, their keys and profiles, and the catalogue."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
 
     async def CreateCustomer(
         self, request: m.CreateCustomerRequest, context: Context

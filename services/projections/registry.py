@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from services.domain.gap_rules import default_rules
 from services.projections.alerts import AlertsProjection
 from services.projections.catalogue import CatalogueProjection
+from services.projections.erased_customers import ErasedCustomersProjection
 from services.projections.gaps import GapsProjection
 from services.projections.history import HistoryProjection
 from services.projections.jobs import JobsProjection
@@ -45,6 +46,7 @@ def registered(timing: TimingConfig) -> Mapping[str, Owned]:
     projections: list[Rebuildable] = [
         AlertsProjection(),
         CatalogueProjection(),
+        ErasedCustomersProjection(),
         GapsProjection(default_rules(lease, pulse)),
         HistoryProjection(),
         JobsProjection(),

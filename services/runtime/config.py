@@ -237,6 +237,21 @@ class SealingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateConfig:
+    """The key that signs certificates of erasure."""
+
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def read(cls, env: Environment) -> CertificateConfig:
+        """Read it from the environment.
+
+        Errors: ConfigError naming the variable.
+        """
+        return cls(key=env.secret(_PREFIX + "CERTIFICATE_KEY_FILE"))
+
+
+@dataclass(frozen=True, slots=True)
 class EvidenceConfig:
     """Where proof pictures are kept."""
 

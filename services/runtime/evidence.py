@@ -17,6 +17,7 @@ from eventstore.vault import SealBroken
 from services.domain.errors import ProofNotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _MAGIC: Final = b"DBP1"
@@ -77,6 +78,10 @@ class EvidenceStore(Protocol):
         """Return a picture of this customer's. Errors: ProofNotFound; KeyDestroyed."""
         ...
 
+    async def delete(self, proof_ids: Sequence[UUID]) -> None:
+        """Delete pictures; one that is not there is no error. Errors: OSError."""
+        ...
+
 
 class FileEvidence:
     """Keeps pictures as files in one folder."""
@@ -121,6 +126,13 @@ class FileEvidence:
         type_end = 1 + plain[0]
         return Picture(plain[1:type_end].decode("ascii"), plain[type_end:])
 
+    async def delete(self, proof_ids: Sequence[UUID]) -> None:
+        """Delete pictures; one that is not there is no error.
+
+        Errors: OSError when the disk refuses.
+        """
+        await asyncio.to_thread(_delete, [self._path(each) for each in proof_ids])
+
     def _path(self, proof_id: UUID) -> Path:
         return self._folder / proof_id.hex[:2] / f"{proof_id.hex}.proof"
 
@@ -135,6 +147,15 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     unfinished.replace(path)
     _sync_folder(path.parent)
+
+
+def _delete(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".unfinished").unlink(missing_ok=True)
+    for folder in {path.parent for path in paths}:
+        if folder.exists():
+            _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:

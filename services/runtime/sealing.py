@@ -1,10 +1,11 @@
-"""The vault of a process, with the master keys that its configuration names."""
+"""The vault of a process, with the keys that its configuration names."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from eventstore.audit.seal_signer import LocalSealSigner
 from eventstore.master_key import LocalMasterKey
 from eventstore.vault import Vault
 from services.runtime.config import ConfigError
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from eventstore.master_key import MasterKey
-    from services.runtime.config import MasterKeyConfig, SealingConfig
+    from services.runtime.config import CertificateConfig, MasterKeyConfig, SealingConfig
 
 
 @asynccontextmanager
@@ -38,6 +39,17 @@ async def master_keys_of(config: SealingConfig) -> AsyncGenerator[Sequence[Maste
     """
     async with AsyncExitStack() as stack:
         yield [await _open(each, stack) for each in (config.master_key, config.former) if each is not None]
+
+
+def certificate_signer_of(config: CertificateConfig) -> LocalSealSigner:
+    """Return what signs certificates of erasure.
+
+    Errors: ConfigError when the key file does not hold 64 hexadecimal digits.
+    """
+    try:
+        return LocalSealSigner(bytes.fromhex(config.key.decode("ascii")))
+    except ValueError as error:
+        raise ConfigError("DIRECTORYBOLT_CERTIFICATE_KEY_FILE has to hold 64 hexadecimal digits") from error
 
 
 async def _open(config: MasterKeyConfig, stack: AsyncExitStack) -> MasterKey:

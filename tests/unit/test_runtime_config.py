@@ -28,7 +28,7 @@ KEY = "dbk_aaaaaaaa_" + "x" * 43
 @pytest.fixture
 def variables(tmp_path: Path) -> dict[str, str]:
     values = {"DATABASE_URL": "postgresql://u:hidden-word@h/db"}
-    for name in ("STAFF_KEY", "SERVICE_KEY", "TOKEN_KEY", "MASTER_KEY"):
+    for name in ("STAFF_KEY", "SERVICE_KEY", "TOKEN_KEY", "MASTER_KEY", "CERTIFICATE_KEY"):
         path = tmp_path / name
         path.write_text(KEY + "\n")
         values[f"DIRECTORYBOLT_{name}_FILE"] = str(path)

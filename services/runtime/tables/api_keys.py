@@ -51,6 +51,10 @@ _REVOKE: Final[LiteralString] = (
     "update runtime.api_key set revoked_at = coalesce(revoked_at, %s)"  # noqa: S608
     f" where customer_id = %s and key_id = %s returning {_COLUMNS}"
 )
+_END_ALL: Final[LiteralString] = (
+    "update runtime.api_key set revoked_at = coalesce(revoked_at, %s), display_name = ''"  # noqa: S608
+    f" where customer_id = %s returning {_COLUMNS}"
+)
 _NOTE_USE: Final[LiteralString] = (
     "update runtime.api_key set last_used_at = %s"
     " where key_id = %s and (last_used_at is null or last_used_at < %s)"
@@ -136,6 +140,16 @@ class ApiKeyTable:
         found = await self._rows(_REVOKE, self._clock.now(), customer_id, key_id)
         self._remembered.pop(key_id, None)
         return found[0] if found else None
+
+    async def end_all(self, customer_id: UUID) -> int:
+        """End all keys of a customer, forget what they were called, and return how many there are.
+
+        Errors: StoreDown.
+        """
+        found = await self._rows(_END_ALL, self._clock.now(), customer_id)
+        for each in found:
+            self._remembered.pop(each.key_id, None)
+        return len(found)
 
     async def _recall(self, key_id: str) -> StoredKey | None:
         now = self._clock.monotonic()

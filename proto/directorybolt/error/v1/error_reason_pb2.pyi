@@ -90,6 +90,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A read model has not caught up with `min_position` within the deadline."""
     ERROR_REASON_EVENT_UNKNOWN: _ErrorReason.ValueType  # 33
     """A stored event is of a newer release than the one that answers."""
+    ERROR_REASON_CUSTOMER_BUSY: _ErrorReason.ValueType  # 34
+    """Jobs of the customer are still being cancelled; ask again."""
+    ERROR_REASON_ERASURE_NOT_FOUND: _ErrorReason.ValueType  # 35
+    """No such erasure certificate: nobody of this name was erased."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed; the name without its prefix is `ErrorInfo.reason`."""
@@ -162,4 +166,8 @@ ERROR_REASON_READ_MODEL_BEHIND: ErrorReason.ValueType  # 32
 """A read model has not caught up with `min_position` within the deadline."""
 ERROR_REASON_EVENT_UNKNOWN: ErrorReason.ValueType  # 33
 """A stored event is of a newer release than the one that answers."""
+ERROR_REASON_CUSTOMER_BUSY: ErrorReason.ValueType  # 34
+"""Jobs of the customer are still being cancelled; ask again."""
+ERROR_REASON_ERASURE_NOT_FOUND: ErrorReason.ValueType  # 35
+"""No such erasure certificate: nobody of this name was erased."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

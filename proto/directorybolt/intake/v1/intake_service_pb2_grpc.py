@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from directorybolt.intake.v1 import customers_pb2 as directorybolt_dot_intake_dot_v1_dot_customers__pb2
+from directorybolt.intake.v1 import erasure_pb2 as directorybolt_dot_intake_dot_v1_dot_erasure__pb2
 from directorybolt.intake.v1 import jobs_pb2 as directorybolt_dot_intake_dot_v1_dot_jobs__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -45,6 +46,21 @@ class IntakeServiceStub:
                 '/directorybolt.intake.v1.IntakeService/GetCustomer',
                 request_serializer=directorybolt_dot_intake_dot_v1_dot_customers__pb2.GetCustomerRequest.SerializeToString,
                 response_deserializer=directorybolt_dot_intake_dot_v1_dot_customers__pb2.GetCustomerResponse.FromString,
+                _registered_method=True)
+        self.ExportCustomer = channel.unary_stream(
+                '/directorybolt.intake.v1.IntakeService/ExportCustomer',
+                request_serializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.ExportCustomerRequest.SerializeToString,
+                response_deserializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.ExportCustomerResponse.FromString,
+                _registered_method=True)
+        self.EraseCustomer = channel.unary_unary(
+                '/directorybolt.intake.v1.IntakeService/EraseCustomer',
+                request_serializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.EraseCustomerRequest.SerializeToString,
+                response_deserializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.EraseCustomerResponse.FromString,
+                _registered_method=True)
+        self.GetErasureCertificate = channel.unary_unary(
+                '/directorybolt.intake.v1.IntakeService/GetErasureCertificate',
+                request_serializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.GetErasureCertificateRequest.SerializeToString,
+                response_deserializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.GetErasureCertificateResponse.FromString,
                 _registered_method=True)
         self.CreateApiKey = channel.unary_unary(
                 '/directorybolt.intake.v1.IntakeService/CreateApiKey',
@@ -146,6 +162,27 @@ class IntakeServiceServicer:
 
     def GetCustomer(self, request, context):
         """Shows a customer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportCustomer(self, request, context):
+        """Sends everything that is held on a customer, opened.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseCustomer(self, request, context):
+        """Erases a customer for ever: cancels what is open, then destroys the key. Staff only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetErasureCertificate(self, request, context):
+        """Shows the proof that a customer was erased. Staff only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -282,6 +319,21 @@ def add_IntakeServiceServicer_to_server(servicer, server):
                     servicer.GetCustomer,
                     request_deserializer=directorybolt_dot_intake_dot_v1_dot_customers__pb2.GetCustomerRequest.FromString,
                     response_serializer=directorybolt_dot_intake_dot_v1_dot_customers__pb2.GetCustomerResponse.SerializeToString,
+            ),
+            'ExportCustomer': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportCustomer,
+                    request_deserializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.ExportCustomerRequest.FromString,
+                    response_serializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.ExportCustomerResponse.SerializeToString,
+            ),
+            'EraseCustomer': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseCustomer,
+                    request_deserializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.EraseCustomerRequest.FromString,
+                    response_serializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.EraseCustomerResponse.SerializeToString,
+            ),
+            'GetErasureCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetErasureCertificate,
+                    request_deserializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.GetErasureCertificateRequest.FromString,
+                    response_serializer=directorybolt_dot_intake_dot_v1_dot_erasure__pb2.GetErasureCertificateResponse.SerializeToString,
             ),
             'CreateApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateApiKey,
@@ -424,6 +476,87 @@ class IntakeService:
             '/directorybolt.intake.v1.IntakeService/GetCustomer',
             directorybolt_dot_intake_dot_v1_dot_customers__pb2.GetCustomerRequest.SerializeToString,
             directorybolt_dot_intake_dot_v1_dot_customers__pb2.GetCustomerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportCustomer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/directorybolt.intake.v1.IntakeService/ExportCustomer',
+            directorybolt_dot_intake_dot_v1_dot_erasure__pb2.ExportCustomerRequest.SerializeToString,
+            directorybolt_dot_intake_dot_v1_dot_erasure__pb2.ExportCustomerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseCustomer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/directorybolt.intake.v1.IntakeService/EraseCustomer',
+            directorybolt_dot_intake_dot_v1_dot_erasure__pb2.EraseCustomerRequest.SerializeToString,
+            directorybolt_dot_intake_dot_v1_dot_erasure__pb2.EraseCustomerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetErasureCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/directorybolt.intake.v1.IntakeService/GetErasureCertificate',
+            directorybolt_dot_intake_dot_v1_dot_erasure__pb2.GetErasureCertificateRequest.SerializeToString,
+            directorybolt_dot_intake_dot_v1_dot_erasure__pb2.GetErasureCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ The service that customers and their programs speak to."""
 
 from collections import abc as _abc
 from directorybolt.intake.v1 import customers_pb2 as _customers_pb2
+from directorybolt.intake.v1 import erasure_pb2 as _erasure_pb2
 from directorybolt.intake.v1 import jobs_pb2 as _jobs_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -21,6 +22,12 @@ class IntakeServiceStub:
     """Takes a customer on. Staff only."""
     GetCustomer: _aio.UnaryUnaryMultiCallable[_customers_pb2.GetCustomerRequest, _customers_pb2.GetCustomerResponse]
     """Shows a customer."""
+    ExportCustomer: _aio.UnaryStreamMultiCallable[_erasure_pb2.ExportCustomerRequest, _erasure_pb2.ExportCustomerResponse]
+    """Sends everything that is held on a customer, opened."""
+    EraseCustomer: _aio.UnaryUnaryMultiCallable[_erasure_pb2.EraseCustomerRequest, _erasure_pb2.EraseCustomerResponse]
+    """Erases a customer for ever: cancels what is open, then destroys the key. Staff only."""
+    GetErasureCertificate: _aio.UnaryUnaryMultiCallable[_erasure_pb2.GetErasureCertificateRequest, _erasure_pb2.GetErasureCertificateResponse]
+    """Shows the proof that a customer was erased. Staff only."""
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_customers_pb2.CreateApiKeyRequest, _customers_pb2.CreateApiKeyResponse]
     """Makes an API key and shows its secret once. Staff only."""
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_customers_pb2.ListApiKeysRequest, _customers_pb2.ListApiKeysResponse]
@@ -74,6 +81,30 @@ class IntakeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_customers_pb2.GetCustomerRequest, _abc.Awaitable[_customers_pb2.GetCustomerResponse]],
     ) -> _abc.Awaitable[_customers_pb2.GetCustomerResponse]:
         """Shows a customer."""
+
+    @_abc_1.abstractmethod
+    def ExportCustomer(
+        self,
+        request: _erasure_pb2.ExportCustomerRequest,
+        context: _aio.ServicerContext[_erasure_pb2.ExportCustomerRequest, _abc.AsyncIterator[_erasure_pb2.ExportCustomerResponse]],
+    ) -> _abc.AsyncIterator[_erasure_pb2.ExportCustomerResponse]:
+        """Sends everything that is held on a customer, opened."""
+
+    @_abc_1.abstractmethod
+    def EraseCustomer(
+        self,
+        request: _erasure_pb2.EraseCustomerRequest,
+        context: _aio.ServicerContext[_erasure_pb2.EraseCustomerRequest, _abc.Awaitable[_erasure_pb2.EraseCustomerResponse]],
+    ) -> _abc.Awaitable[_erasure_pb2.EraseCustomerResponse]:
+        """Erases a customer for ever: cancels what is open, then destroys the key. Staff only."""
+
+    @_abc_1.abstractmethod
+    def GetErasureCertificate(
+        self,
+        request: _erasure_pb2.GetErasureCertificateRequest,
+        context: _aio.ServicerContext[_erasure_pb2.GetErasureCertificateRequest, _abc.Awaitable[_erasure_pb2.GetErasureCertificateResponse]],
+    ) -> _abc.Awaitable[_erasure_pb2.GetErasureCertificateResponse]:
+        """Shows the proof that a customer was erased. Staff only."""
 
     @_abc_1.abstractmethod
     def CreateApiKey(
