@@ -27,13 +27,17 @@ class SealConflict(EventStoreError):
     """The archive of log seals and the database do not agree."""
 
 
+class SealArchiveUnavailable(EventStoreError):
+    """The archive of log seals does not answer, or refused."""
+
+
 class SealArchive(Protocol):
     """A place that takes each seal once and never changes it."""
 
     async def add(self, seal: LogSeal) -> None:
         """Keep a seal; the same one twice is no error.
 
-        Errors: SealConflict when another of its number stands there; OSError.
+        Errors: SealConflict when another of its number stands there; SealArchiveUnavailable; OSError.
         """
         ...
 
@@ -57,6 +61,12 @@ def relative_path(lane: int, number: int) -> str:
 def folder_of(lane: int) -> str:
     """Return the folder of a lane's seals."""
     return f"lane-{lane}"
+
+
+def number_of(path: str) -> int:
+    """Return the number of the seal at a path; 0 when none lies there."""
+    stem = path.rpartition("/")[2].removesuffix(_SUFFIX)
+    return int(stem) if stem.isdecimal() and path.endswith(_SUFFIX) else 0
 
 
 def read_seal(text: str, place: str) -> LogSeal:
@@ -122,9 +132,9 @@ def _sync_folder(folder: Path) -> None:
 def _last_number(folder: Path) -> int:
     names = [path.name for path in folder.glob("*") if path.is_dir()] if folder.is_dir() else []
     for name in sorted(names, reverse=True):
-        numbers = [int(path.stem) for path in (folder / name).glob(f"[0-9]*{_SUFFIX}")]
-        if numbers:
-            return max(numbers)
+        last = max((number_of(path.name) for path in (folder / name).iterdir()), default=0)
+        if last:
+            return last
     return 0
 
 

@@ -80,7 +80,8 @@ class Source:
 
     async def extents(self, wanted: EventRange) -> Sequence[Extent]:
         """Return a range as it is now: what was deleted in the archive cannot be exported any more."""
-        first = max(wanted.from_position, await deleted_until(self._connection))
+        kept_from, _ = await deleted_until(self._connection)
+        first = max(wanted.from_position, kept_from)
         lanes = range(await log_extent.lanes_count(self._connection))
         ends = [(await self._store.head(lane)).number for lane in lanes]
         last = wanted.to_position
