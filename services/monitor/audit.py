@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
 
-from eventstore.types import LEDGER_LANE, Filter, Position
+from eventstore.subscription import Subscription
+from eventstore.types import Filter, Position
 from services.domain import events
 from services.domain.errors import FieldViolation, PositionBeyondEnd, StreamNotFound
 from services.runtime import arguments
 from services.runtime.event_view import event_view
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from eventstore.store import EventStore
@@ -61,25 +62,36 @@ class Audit:
     async def all(self, request: pb.ReadAllRequest) -> AsyncGenerator[pb.ReadAllResponse]:
         """Yield the ledger after a position, to the head of now or for ever.
 
+        Of several lanes each is in order; the position of an event tells how far all of them were read.
         Errors: InvalidArgument; PositionBeyondEnd; EventUndecodable.
         """
         arguments.refuse(_unknown(request))
         after = self._sealer.read_position(request.after_position, field="after_position")
-        position = next((each for each in after if each.lane == LEDGER_LANE), Position(LEDGER_LANE, 0))
-        head = await self._store.head()
-        if position.number > head.number:
-            raise PositionBeyondEnd
         only = Filter(frozenset(request.categories), frozenset(request.event_types))
-        while request.follow or position.number < head.number:
-            page = await self._store.read_all(position, limit=_SCAN_EVENTS, only=only)
-            for stored in page.events:
-                # What came after the question is for those who stay.
-                if not request.follow and stored.position.number > head.number:
-                    return
-                yield pb.ReadAllResponse(event=event_view(stored, self._sealer))
-            if page.scanned == position:
-                await self._store.wait_for_news(position, _POLL_SECONDS)
-            position = page.scanned
+        begun = {each.lane: each.number for each in after}
+        ledger = Subscription(self._store, range(self._store.lanes), begun)
+        heads = {lane: (await self._store.head(lane)).number for lane in ledger.positions}
+        if any(number > heads[lane] for lane, number in ledger.positions.items()):
+            raise PositionBeyondEnd
+        while request.follow or any(number < heads[lane] for lane, number in ledger.positions.items()):
+            before = dict(ledger.positions)
+            for lane, number in before.items():
+                page = await self._store.read_all(Position(lane, number), limit=_SCAN_EVENTS, only=only)
+                for stored in page.events:
+                    # What came after the question is for those who stay.
+                    if request.follow or stored.position.number <= heads[lane]:
+                        yield self._response(stored, ledger.positions)
+                ledger.move(page)
+            if ledger.positions == before:
+                await ledger.wait_for_news(_POLL_SECONDS)
+
+    def _response(self, stored: StoredEvent, places: Mapping[int, int]) -> pb.ReadAllResponse:
+        """Return an event with the position to go on from: its own, and where the other lanes are."""
+        view = event_view(stored, self._sealer)
+        others = [Position(lane, places[lane]) for lane in places if lane != stored.position.lane]
+        if others:
+            view.position = self._sealer.position_token(stored.position, *others)
+        return pb.ReadAllResponse(event=view)
 
 
 def _unknown(request: pb.ReadAllRequest) -> Iterator[FieldViolation]:

@@ -22,14 +22,17 @@ class Verification:
         self._sealer = sealer
 
     async def run(self) -> pb.VerifyLogResponse:
-        """Recompute the ledger's chain up to its head of now."""
-        found = await verify(self._store)
+        """Recompute the chain of every lane of the ledger up to its head of now."""
+        lanes = [await verify(self._store, lane) for lane in range(self._store.lanes)]
+        ends = [each.end_recorded_at for each in lanes if each.end_recorded_at]
         answer = pb.VerifyLogResponse(
-            intact=found.defect is None,
-            events_count=found.events_count,
-            end_time=timestamp(found.end_recorded_at) if found.end_recorded_at else None,
+            intact=all(each.defect is None for each in lanes),
+            events_count=sum(each.events_count for each in lanes),
+            end_time=timestamp(max(ends)) if ends else None,
         )
-        if found.first_bad is not None and found.defect is not None:
-            answer.first_bad_position = self._sealer.position_token(found.first_bad)
-            answer.defect = found.defect.value
+        for each in lanes:
+            if each.first_bad is not None and each.defect is not None:
+                answer.first_bad_position = self._sealer.position_token(each.first_bad)
+                answer.defect = each.defect.value
+                break
         return answer

@@ -101,8 +101,9 @@ class Dispatcher:
 
     async def _wait_for(self, changes: Sequence[Change[Submission]]) -> None:
         positions = [each.appended.position for each in changes if each.appended]
-        if positions:
-            await self._caught_up(max(positions, key=lambda position: position.number))
+        last = {each.lane: each for each in sorted(positions, key=lambda position: position.number)}
+        for position in last.values():
+            await self._caught_up(position)
 
     async def _dispatch(self, due: Due, now: datetime) -> Change[Submission]:
         with start_leg(

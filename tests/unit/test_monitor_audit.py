@@ -1,0 +1,104 @@
+"""The auditor's way through a ledger of several lanes: all of it, each lane in order, from any position."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from directorybolt.event.v1 import job_events_pb2
+from directorybolt.monitor.v1 import monitor_service_pb2 as pb
+
+from eventstore.memory import MemoryEventStore
+from eventstore.types import Position
+from services.domain import events
+from services.domain.errors import PositionBeyondEnd
+from services.monitor.audit import Audit
+from services.monitor.verification import Verification
+from services.runtime.clock import SystemClock
+from services.runtime.ledger import Ledger, Stream
+from services.runtime.tokens import TokenSealer
+from tests.fix_events import wall_time
+from tests.several_lanes import LANES, tenant_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from directorybolt.event.v1 import event_pb2
+
+SEALER = TokenSealer(b"k" * 32, SystemClock())
+
+
+async def append(store: MemoryEventStore, lane: int) -> None:
+    """Append an event for a new customer of a lane."""
+    stream = Stream(uuid4(), events.JOB, tenant_in(lane))
+    await Ledger(store, "test").append(stream, [job_events_pb2.JobCancelRequested(job_id=str(uuid4()))], -1)
+
+
+async def a_ledger() -> MemoryEventStore:
+    """Return a ledger with events in every lane, unevenly."""
+    store = MemoryEventStore(wall_time, lanes=LANES)
+    for lane in (0, 1, 1, 2, 0, 2, 2, 2, 0, 1, 2):
+        await append(store, lane)
+    return store
+
+
+async def read(store: MemoryEventStore, after: str = "") -> Sequence[event_pb2.Event]:
+    """Return what an auditor reads after a position."""
+    request = pb.ReadAllRequest(after_position=after)
+    return [each.event async for each in Audit(store, SEALER).all(request)]
+
+
+def places(read_events: Sequence[event_pb2.Event]) -> list[Position]:
+    """Return where events stand."""
+    return [SEALER.read_position(each.position, field="position")[0] for each in read_events]
+
+
+async def test_every_lane_is_read_to_its_head_and_in_order() -> None:
+    found = places(await read(await a_ledger()))
+
+    by_lane = {lane: [each.number for each in found if each.lane == lane] for lane in range(LANES)}
+    assert by_lane == {0: [1, 2, 3], 1: [1, 2, 3], 2: [1, 2, 3, 4, 5]}
+
+
+async def test_from_the_position_of_any_event_exactly_the_rest_is_read() -> None:
+    store = await a_ledger()
+    whole = await read(store)
+
+    for place, each in enumerate(whole, 1):
+        rest = await read(store, each.position)
+        assert [one.event_id for one in rest] == [one.event_id for one in whole[place:]]
+
+
+async def test_who_follows_hears_of_every_lane() -> None:
+    store = await a_ledger()
+    heard: list[int] = []
+
+    async with (
+        asyncio.timeout(10),
+        aclosing(Audit(store, SEALER).all(pb.ReadAllRequest(follow=True))) as following,
+    ):
+        for _ in range(11):
+            await anext(following)
+        for lane in (2, 0, 1):
+            await append(store, lane)
+            heard.append(places([(await anext(following)).event])[0].lane)
+
+    assert heard == [2, 0, 1]
+
+
+async def test_a_position_beyond_the_end_of_its_lane_is_refused() -> None:
+    store = await a_ledger()
+    beyond = SEALER.position_token(Position(0, 3), Position(1, 4))
+
+    with pytest.raises(PositionBeyondEnd):
+        await read(store, beyond)
+
+
+async def test_all_lanes_are_verified() -> None:
+    answer = await Verification(await a_ledger(), SEALER).run()
+
+    assert (answer.intact, answer.events_count) == (True, 11)
+    assert answer.HasField("end_time")
