@@ -13,6 +13,7 @@ from google.protobuf import json_format
 from grpc.aio import AioRpcError
 from rich.console import Console
 
+from services.cli import explain as story
 from services.cli import running
 from services.cli.demo import Wishes, run_demo
 from services.cli.errors import explain
@@ -21,6 +22,7 @@ from stack.state import fresh_run, state_root
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from datetime import datetime
 
 INTERRUPTED = 130
 
@@ -34,6 +36,7 @@ def cli() -> None:
     directorybolt demo                          see a whole job travel, with everything embedded
     directorybolt up                            keep the mesh running for development
     directorybolt submit profile.json --watch   order listings from a running mesh
+    directorybolt explain jobs/ID               tell how a job came to be what it is
     """  # noqa: D301  # click wants the character itself: it keeps the lines after it apart
 
 
@@ -93,6 +96,27 @@ async def _health(console: Console, *, as_json: bool) -> int:
         for part in answer.parts:
             console.print(f"  {part.part:<24} {part.detail}", highlight=False)
     return 1 if answer.state == running.UNHEALTHY else 0
+
+
+@cli.command("explain")
+@click.argument("name")
+@click.option("--at", type=story.Instant(), help="As it was at an instant, like 2026-11-23T14:05:00Z.")
+@click.option("--position", default="", help="As it was at a position, by its token.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def explain_state(*, name: str, at: datetime | None, position: str, as_json: bool) -> None:
+    """Tell how NAME came to be what it is, event by event: jobs/ID with its submissions, or submissions/ID.
+
+    Each event is shown with its time, who did it, its trace, and what it changed. With --at or --position it
+    is told as it was then. Of a state that seems wrong: the last event before it says who decided what.
+    """
+    raise SystemExit(_run(_explain(Console(), name, at, position, as_json=as_json)))
+
+
+async def _explain(console: Console, name: str, at: datetime | None, position: str, *, as_json: bool) -> int:
+    async with running.connect_as_staff(state_root() / "up", "monitor") as connection:
+        answer = await story.explain(connection, name, at=at, position=position)
+    story.show(console, answer, as_json=as_json)
+    return 0
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:
