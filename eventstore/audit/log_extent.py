@@ -27,6 +27,9 @@ _ARCHIVED_END_HASH: Final[LiteralString] = (
     "select l.end_hash from es.archive_lane l join es.archive a using (from_position)"
     " where l.lane = %s and a.to_position = %s"
 )
+_DELETED_UNTIL: Final[LiteralString] = (
+    "select coalesce(max(to_position), 1) from es.archive where deleted_at is not null"
+)
 _STRAY: Final[LiteralString] = """
 (select lane, position, null::bigint from es.event where lane < 0 order by lane, position limit 1)
 union all
@@ -57,6 +60,11 @@ async def head(connection: AsyncConnection, lane: int) -> int:
 async def archived(connection: AsyncConnection) -> Sequence[Archived]:
     """Return the archived partitions, oldest first."""
     return [Archived(*row) for row in await _rows(connection, _ARCHIVED)]
+
+
+async def deleted_until(connection: AsyncConnection) -> int:
+    """Return the first position that was not deleted in the archive."""
+    return (await _rows(connection, _DELETED_UNTIL))[0][0]
 
 
 async def stray(connection: AsyncConnection) -> Sequence[Finding]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from psycopg.rows import tuple_row
 
-from eventstore.archive.archived import deleted_until
 from eventstore.audit import log_extent
 from eventstore.store import EVERYTHING
 from eventstore.types import Filter, Position
@@ -80,8 +79,7 @@ class Source:
 
     async def extents(self, wanted: EventRange) -> Sequence[Extent]:
         """Return a range as it is now: what was deleted in the archive cannot be exported any more."""
-        kept_from, _ = await deleted_until(self._connection)
-        first = max(wanted.from_position, kept_from)
+        first = max(wanted.from_position, await log_extent.deleted_until(self._connection))
         lanes = range(await log_extent.lanes_count(self._connection))
         ends = [(await self._store.head(lane)).number for lane in lanes]
         last = wanted.to_position
