@@ -9,7 +9,7 @@ import grpc
 import psycopg
 import pytest
 from directorybolt.event.v1 import submission_events_pb2
-from directorybolt.intake.v1 import customers_pb2, intake_service_pb2, jobs_pb2
+from directorybolt.intake.v1 import customers_pb2, erasure_pb2, intake_service_pb2, jobs_pb2
 from psycopg import sql
 
 from services.projections.reading import Reads
@@ -28,6 +28,8 @@ TENANT_TABLES: Final = ("job", "submission", "job_submission", "history", "job_s
 #: Staff only, or about the catalogue, which is everybody's: no customer's things to see there.
 NOT_OWNED: Final = {
     "CreateCustomer",
+    "EraseCustomer",
+    "GetErasureCertificate",
     "CreateApiKey",
     "ImportDirectories",
     "GetDirectory",
@@ -37,6 +39,7 @@ NOT_OWNED: Final = {
 #: Each method that shows or changes something of a customer's, asked by B with A's names.
 ATTACKS: Final[Mapping[str, Callable[[Tenant, Mapping[str, str]], Any]]] = {
     "GetCustomer": lambda a, _: customers_pb2.GetCustomerRequest(name=a.name),
+    "ExportCustomer": lambda a, _: erasure_pb2.ExportCustomerRequest(name=a.name),
     "ListApiKeys": lambda a, _: customers_pb2.ListApiKeysRequest(parent=a.name),
     "RevokeApiKey": lambda _, its: customers_pb2.RevokeApiKeyRequest(name=its["key"]),
     "UpsertProfile": lambda a, _: a_profile(a.name, name=a.profile, business_name="Stolen"),
@@ -50,6 +53,17 @@ ATTACKS: Final[Mapping[str, Callable[[Tenant, Mapping[str, str]], Any]]] = {
     "GetSubmission": lambda _, its: jobs_pb2.GetSubmissionRequest(name=its["submission"]),
     "ListJobEvents": lambda _, its: jobs_pb2.ListJobEventsRequest(parent=its["job"]),
     "GetProof": lambda _, its: jobs_pb2.GetProofRequest(name=its["proof"]),
+}
+
+#: Those whose names hold no id but the customer's, or one that the profile's owner has to fit.
+BY_CUSTOMER: Final = {
+    "GetCustomer",
+    "ExportCustomer",
+    "ListApiKeys",
+    "UpsertProfile",
+    "GetProfile",
+    "CreateJob",
+    "ListJobs",
 }
 
 
@@ -73,7 +87,7 @@ async def things_of(intake: Intake, tenant: Tenant) -> Mapping[str, str]:
 
 async def answer(tenant: Tenant, method: str, request: Any) -> None:
     """Make a call, and read the beginning of its answer."""
-    if method in {"WatchJob", "GetProof"}:
+    if method in {"WatchJob", "GetProof", "ExportCustomer"}:
         call = tenant.stream(method, request)
         assert await call.read() is not grpc.aio.EOF
         call.cancel()
@@ -97,7 +111,7 @@ async def test_a_customer_sees_nothing_of_another_through_any_method(intake: Int
     assert refused.code is grpc.StatusCode.NOT_FOUND
     # The same ids under the attacker's own name: what decides is the owner, not the path.
     renamed = {each: name.replace(theirs.name, ours.name) for each, name in names.items()}
-    if method not in {"GetCustomer", "ListApiKeys", "UpsertProfile", "GetProfile", "CreateJob", "ListJobs"}:
+    if method not in BY_CUSTOMER:
         assert (await ours.refusal(method, ATTACKS[method](ours, renamed))).code is grpc.StatusCode.NOT_FOUND
     assert await intake.store.head() == head
     await answer(theirs, method, ATTACKS[method](theirs, names))
