@@ -11,23 +11,40 @@ import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, LiteralString, cast
+from typing import TYPE_CHECKING, Final, LiteralString, cast
 
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, errors, sql
+
+from eventstore.connections import backoff
+from eventstore.errors import EventStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 MIGRATIONS = Path(__file__).parent / "sql" / "migrations"
 
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _INCLUDE = re.compile(r"^\\ir\s+(\S+)\s*$", re.MULTILINE)
+_TITLE = re.compile(r"^--\s*(.+)$", re.MULTILINE)
 _LOCK_NUMBER = 0x65736D67
 
+#: While a migration waits for a table, whoever comes after it waits, too: it gives up soon, and tries again.
+LOCK_TIMEOUT: Final = "1s"
+PATIENCE_SECONDS: Final = 120.0
 
-class MigrationChanged(RuntimeError):
+
+class MigrationChanged(EventStoreError):
     """An applied migration differs from its file; write a new one instead of changing it."""
+
+
+class DatabaseNewer(EventStoreError):
+    """The database was migrated by a later release than this one."""
+
+
+class MigrationBlocked(EventStoreError):
+    """A migration could not get the tables that it changes: somebody holds them all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +59,17 @@ class Migration:
     def checksum(self) -> bytes:
         """Return the SHA-256 of the text."""
         return hashlib.sha256(self.text.encode()).digest()
+
+    @property
+    def label(self) -> str:
+        """Return number and name, as the file has them."""
+        return f"{self.number:04}_{self.name}"
+
+    @property
+    def title(self) -> str:
+        """Return what it is for: its first comment."""
+        found = _TITLE.search(self.text)
+        return found[1] if found else self.name
 
 
 def load(folder: Path = MIGRATIONS) -> Sequence[Migration]:
@@ -66,41 +94,77 @@ def _expand(path: Path) -> str:
     return _INCLUDE.sub(lambda line: _expand(path.parent / line[1]), path.read_text(encoding="utf-8"))
 
 
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
 async def migrate(
     conninfo: str,
     *,
     folder: Path = MIGRATIONS,
     schema: str = "es",
     settings: Mapping[str, str] | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+    tell: Callable[[str], None] = _silent,
 ) -> Sequence[Migration]:
     """Apply what the database lacks and return it; the ledger is the table `migration` in `schema`.
 
     `settings` are given to the migrations as `directorybolt.<name>`; the first one of the event store
-    takes `lanes`, `event_partition_size` and `pulse_partition_size`.
-    Errors: MigrationChanged; psycopg.Error.
+    takes `lanes`, `event_partition_size` and `pulse_partition_size`. `tell` hears what is done meanwhile.
+    Units: a migration whose tables are in use is tried again for `patience_seconds`; those that use them wait
+    for a second at most.
+    Errors: MigrationChanged, DatabaseNewer, MigrationBlocked; psycopg.Error.
     """
     migrations = await asyncio.to_thread(load, folder)
     async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
         await connection.execute("select pg_advisory_lock(%s)", [_LOCK_NUMBER])
-        applied = await _applied(connection, schema)
-        for each in migrations:
-            if applied.get(each.number, each.checksum) != each.checksum:
-                raise MigrationChanged(
-                    f"migration {each.number:04}_{each.name} was changed after it was applied"
-                )
-        pending = [each for each in migrations if each.number not in applied]
-        for each in pending:
-            await _apply(connection, schema, each, settings or {})
-    return pending
+        if not await _has_ledger(connection, schema):
+            await _create_ledger(connection, schema)
+        missing = await _missing(connection, schema, migrations)
+        for each in missing:
+            tell(f"{each.label}: {each.title}")
+            apply = partial(_apply, connection, schema, each, settings or {})
+            await _patiently(apply, each.label, patience_seconds, tell)
+    return missing
 
 
-async def _applied(connection: AsyncConnection, schema: str) -> Mapping[int, bytes]:
+async def pending(conninfo: str, *, folder: Path = MIGRATIONS, schema: str = "es") -> Sequence[Migration]:
+    """Return what `migrate` would apply; nothing is changed.
+
+    Errors: MigrationChanged, DatabaseNewer; psycopg.Error.
+    """
+    migrations = await asyncio.to_thread(load, folder)
+    async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        if not await _has_ledger(connection, schema):
+            return migrations
+        return await _missing(connection, schema, migrations)
+
+
+async def _missing(
+    connection: AsyncConnection, schema: str, migrations: Sequence[Migration]
+) -> Sequence[Migration]:
     ledger = sql.Identifier(schema, "migration")
-    exists = await connection.execute("select to_regclass(%s)", [ledger.as_string(connection)])
-    if (await exists.fetchone()) == (None,):
-        await _create_ledger(connection, schema)
-    rows = await connection.execute(sql.SQL("select number, checksum from {}").format(ledger))
-    return {number: bytes(checksum) for number, checksum in await rows.fetchall()}
+    cursor = await connection.execute(sql.SQL("select number, name, checksum from {}").format(ledger))
+    applied = {number: (name, bytes(checksum)) for number, name, checksum in await cursor.fetchall()}
+    newest = max(applied, default=0)
+    if newest > len(migrations):
+        raise DatabaseNewer(
+            f"the database has migration {newest:04}_{applied[newest][0]}, and this release ends at"
+            f" {len(migrations):04}: use the release that migrated it, or a later one"
+        )
+    for each in migrations:
+        if each.number in applied and applied[each.number][1] != each.checksum:
+            raise MigrationChanged(f"migration {each.label} was changed after it was applied")
+    return [each for each in migrations if each.number not in applied]
+
+
+async def _has_ledger(connection: AsyncConnection, schema: str) -> bool:
+    cursor = await connection.execute(
+        "select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = %s and c.relname = 'migration')",
+        [schema],
+    )
+    return await cursor.fetchone() == (True,)
 
 
 async def _create_ledger(connection: AsyncConnection, schema: str) -> None:
@@ -114,10 +178,31 @@ async def _create_ledger(connection: AsyncConnection, schema: str) -> None:
         )
 
 
+async def _patiently(
+    apply: Callable[[], Awaitable[None]], label: str, patience_seconds: float, tell: Callable[[str], None]
+) -> None:
+    try:
+        async with asyncio.timeout(patience_seconds):
+            async for pause_seconds in backoff(first_seconds=0.1):
+                try:
+                    await apply()
+                except (errors.LockNotAvailable, errors.DeadlockDetected):
+                    tell(f"{label}: its tables are in use; trying again")
+                    await asyncio.sleep(pause_seconds)
+                else:
+                    return
+    except TimeoutError:
+        raise MigrationBlocked(
+            f"migration {label} did not get its tables within {patience_seconds:g} s: look for long"
+            " transactions (`python -m eventstore doctor`), and run it again"
+        ) from None
+
+
 async def _apply(
     connection: AsyncConnection, schema: str, migration: Migration, settings: Mapping[str, str]
 ) -> None:
     async with connection.transaction():
+        await connection.execute("select set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
         for name, value in settings.items():
             await connection.execute("select set_config(%s, %s, true)", [f"directorybolt.{name}", value])
         # The text is our own file, several statements long: no parameters, so psycopg sends it as it is.

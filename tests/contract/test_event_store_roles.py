@@ -103,7 +103,9 @@ async def use_everything(url: str) -> None:
 
 async def test_an_ordinary_owner_migrates_and_a_service_needs_memberships_alone(url: str) -> None:
     applied = "".join(f"applied {each.number:04}_{each.name}\n" for each in load())
-    assert await migrate_by_command(url) == (0, applied + "the database is up to date\n")
+    code, said = await migrate_by_command(url)
+    done = [line for line in said.splitlines(keepends=True) if line.startswith(("applied", "the database"))]
+    assert (code, "".join(done)) == (0, applied + "the database is up to date\n")
     assert await migrate_by_command(url) == (0, "the database is up to date\n")
     await use_everything(url)
 
