@@ -10,12 +10,13 @@ from eventstore.appender import LedgerLetter, Pulse, PulseLetter
 from eventstore.archive.cold_reader import ColdReader
 from eventstore.archive.whole_log import WholeLog
 from eventstore.coalescer import Coalescer
+from eventstore.instants import position_at_or_before
 from eventstore.limits import check_append, check_pulse, size_bytes
 from eventstore.names import Names
 from eventstore.reader import Reader
 from eventstore.sender import WireSender
 from eventstore.store import EVERYTHING
-from eventstore.types import LEDGER_LANE, Filter, Page, Position
+from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter, Page, Position
 from eventstore.wake_up import Announcer, Listener
 
 if TYPE_CHECKING:
@@ -119,7 +120,10 @@ class PostgresEventStore:
 
     async def position_at(self, instant: datetime, lane: int = LEDGER_LANE) -> Position:
         """Return the last position recorded at an instant or before it; see EventStore."""
-        return await self._reader.position_at(instant, lane)
+        found = await self._reader.position_at(instant, lane)
+        if lane == PULSE_LANE:
+            return found
+        return await position_at_or_before(self, instant, found)
 
     async def wait_for_news(self, after: Position, timeout_seconds: float) -> None:
         """Return when there may be something after a position, or after the timeout; see EventStore."""

@@ -12,6 +12,9 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventstore.archive.archiver import Archiver
+from eventstore.archive.folder_storage import FolderStorage
+from eventstore.errors import EventsArchived
 from eventstore.memory import MemoryEventStore
 from eventstore.postgres import PostgresEventStore
 from eventstore.types import PULSE_LANE, Position
@@ -19,6 +22,7 @@ from tests.fix_events import OTHER_TENANT, TENANT, append_to, event, read_everyt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from eventstore.store import EventStore
 
@@ -147,3 +151,29 @@ async def test_finding_an_instant_looks_at_few_rows(
     plan = row[0][0]["Plan"]
     # Twelve halvings and two ends, a few pages each; the table has hundreds.
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 150
+
+
+async def test_an_instant_is_found_in_the_archive_and_nothing_before_what_was_deleted(
+    database_url: str, tmp_path: Path
+) -> None:
+    storage = FolderStorage(tmp_path)
+    async with PostgresEventStore.open(database_url, cold=storage) as store:
+        for _ in range(35):
+            await store.append(append_to(count=100))
+        events = await read_everything(store)
+        asked = [events[number].recorded_at for number in (0, 99, 100, 1_234, 2_345, 3_499)]
+        before = [await store.position_at(each) for each in asked]
+        assert [each.number for each in before] == [100, 100, 200, 1_300, 2_400, 3_500]
+
+        archiver = Archiver(store, database_url, storage)
+        for each in await archiver.due(timedelta()):
+            await archiver.archive(each)
+
+        assert await store.position_at(BEGINNING) == Position(0, 0)
+        assert [await store.position_at(each) for each in asked] == before
+        [stream] = {each.stream_id for each in events if each.position.number == 1_234}
+        assert len(await store.read_stream(stream, as_of=events[1_233].recorded_at)) == 100
+    async with PostgresEventStore.open(database_url) as blind:
+        assert await blind.position_at(asked[-1]) == before[-1]
+        with pytest.raises(EventsArchived):
+            await blind.position_at(asked[0])
