@@ -16,6 +16,7 @@ from eventstore.rebuild.read_model import ReadModel
 from eventstore.types import Position
 from services.domain.errors import InvalidArgument
 from services.projections.registry import registered
+from services.runtime.archive_storage import open_archive
 from services.runtime.clock import SystemClock
 from services.runtime.config import Environment, TimingConfig
 from services.runtime.tokens import TokenSealer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from eventstore.rebuild.progress import RebuildProgress
 
+ARCHIVE_URL: Final = "DIRECTORYBOLT_ARCHIVE_URL"
 TOKEN_KEY_FILE: Final = "DIRECTORYBOLT_TOKEN_KEY_FILE"  # noqa: S105  # the name of a variable
 
 #: The name of a read model, as an argument.
@@ -35,15 +37,19 @@ read_model_name = click.argument("name", metavar="NAME")
 
 @asynccontextmanager
 async def open_model(database_url: str, name: str) -> AsyncGenerator[ReadModel]:
-    """Open the log and name the read model.
+    """Open the log, archived events included, and name the read model.
 
-    Errors: click.UsageError when there is no such read model; StoreUnavailable.
+    Errors: click.UsageError when there is no such read model; StoreUnavailable, NoSuchStorage.
     """
-    known = registered(TimingConfig.read(Environment()))
+    environment = Environment()
+    known = registered(TimingConfig.read(environment))
     if name not in known:
         raise click.UsageError(f"there is no read model '{name}', but {', '.join(sorted(known))}")
     owned = known[name]
-    async with PostgresEventStore.open(database_url) as store:
+    async with (
+        open_archive(environment.text(ARCHIVE_URL, "")) as cold,
+        PostgresEventStore.open(database_url, cold=cold) as store,
+    ):
         yield ReadModel(store, database_url, owned.projection, owned.role)
 
 
