@@ -11,7 +11,9 @@ from eventstore.commands.export import export
 from eventstore.commands.import_events import import_file
 from eventstore.commands.log_seals import log_seals
 from eventstore.commands.migrate import migrate
+from eventstore.commands.parked import parked
 from eventstore.commands.partitions import partitions
+from eventstore.commands.projections import projections
 from eventstore.commands.prove import prove
 from eventstore.commands.retention import retention
 from eventstore.commands.vault import vault
@@ -35,7 +37,9 @@ for each in (
     import_file,
     log_seals,
     migrate,
+    parked,
     partitions,
+    projections,
     prove,
     retention,
     vault,
