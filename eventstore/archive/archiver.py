@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -20,15 +19,16 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from eventstore.archive import archived
-from eventstore.archive.chain_check import ArchiveRefused, lane_ranges
+from eventstore.archive.chain_check import lane_ranges
 from eventstore.archive.export import export, read_back
 from eventstore.archive.partition_list import list_partitions
 from eventstore.archive.record import record_of
-from eventstore.connections import READ_ROLE, backoff, connect
+from eventstore.archive.session import ReadersInTheWay, alone, connected
+from eventstore.connections import READ_ROLE, backoff
 from eventstore.errors import ArchiveDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from psycopg import AsyncConnection
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from eventstore.archive.object_storage import ObjectStorage
     from eventstore.archive.partition_list import PartitionInfo
     from eventstore.store import EventStore
-
-ARCHIVE_ROLE: Final = "es_archive"
 
 #: How often a detach is tried against readers that hold the ledger, each time 200 milliseconds long.
 DETACH_TRIES_MAX: Final = 30
@@ -71,10 +69,6 @@ class Progress:
     events_done: int = 0
 
 
-class ReadersInTheWay(ArchiveRefused):
-    """Somebody reads the ledger for so long that the partition could not be detached; the next run tries."""
-
-
 def ignore(_: Progress) -> None:
     """Hear of progress, and do nothing."""
 
@@ -106,7 +100,7 @@ class Archiver:
         Errors: StoreUnavailable.
         """
         found: list[PartitionInfo] = []
-        async with self._connected(READ_ROLE) as connection:
+        async with connected(self._conninfo, READ_ROLE) as connection:
             ledger = [each for each in await list_partitions(connection, hot) if each.log == "event"]
         for each in ledger:
             if each.state in {"archivable", "recorded", "detached"}:
@@ -118,20 +112,25 @@ class Archiver:
     async def archive(self, partition: PartitionInfo) -> None:
         """Archive one partition, or finish what was begun.
 
-        Errors: ArchiveRefused naming what does not fit, ReadersInTheWay, ArchiveDamaged, StoreUnavailable.
+        Errors: ArchiveRefused naming what does not fit, ReadersInTheWay, AnotherArchives, ArchiveDamaged,
+        StoreUnavailable.
         """
-        if partition.state == "archivable":
-            await self._export_and_record(partition)
-        elif partition.state == "recorded":
-            await self._vouch(partition)
-        async with self._connected(ARCHIVE_ROLE) as connection:
+        async with alone(self._conninfo):
+            if partition.state == "archivable":
+                await self._export_and_record(partition)
+            elif partition.state == "recorded":
+                await self._vouch(partition)
+            await self._let_go(partition)
+
+    async def _let_go(self, partition: PartitionInfo) -> None:
+        async with connected(self._conninfo) as connection:
             await self._detach(connection, partition)
             self._told(Progress(partition, Step.DETACHED))
             await connection.execute(_DROP, [partition.from_position])
             self._told(Progress(partition, Step.DROPPED))
 
     async def _export_and_record(self, partition: PartitionInfo) -> None:
-        async with self._connected(READ_ROLE) as connection:
+        async with connected(self._conninfo, READ_ROLE) as connection:
             ranges = await lane_ranges(connection, partition.from_position, partition.to_position)
             log_id = (await _row(connection, _LOG_ID))[0]
         with tempfile.TemporaryDirectory(prefix="archive-") as scratch:
@@ -148,13 +147,13 @@ class Archiver:
             self._told(Progress(partition, Step.STORED))
         await read_back(self._storage, exported, _counting(self._told, partition, Step.READING_BACK))
         self._told(Progress(partition, Step.VERIFIED))
-        async with self._connected(ARCHIVE_ROLE) as connection:
+        async with connected(self._conninfo) as connection:
             await connection.execute(_RECORD, [record_of(exported, self._storage)])
         self._told(Progress(partition, Step.RECORDED))
 
     async def _vouch(self, partition: PartitionInfo) -> None:
         """Look once more whether storage has what was recorded, before the database lets go of it."""
-        async with self._connected(READ_ROLE) as connection:
+        async with connected(self._conninfo, READ_ROLE) as connection:
             objects = await archived.objects(connection, partition.from_position)
         for each in objects.values():
             digest = hashlib.sha256()
@@ -177,14 +176,6 @@ class Archiver:
                 await asyncio.sleep(pause_seconds)
             else:
                 return
-
-    @asynccontextmanager
-    async def _connected(self, role: str) -> AsyncGenerator[AsyncConnection]:
-        connection = await connect(self._conninfo, role, "archive")
-        try:
-            yield connection
-        finally:
-            await connection.close()
 
 
 def _counting(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg.rows import tuple_row
 
+from eventstore.archive.session import ArchiveRefused
 from eventstore.audit.chain import leaf
 from eventstore.audit.merkle import MerkleTree
-from eventstore.errors import EventStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,10 +28,6 @@ _SEALS: LiteralString = (
     " where lane = %(lane)s and to_position between %(first)s and %(last)s order by number"
 )
 _IS_SEALED: LiteralString = "select exists (select from es.log_seal where lane = %(lane)s)"
-
-
-class ArchiveRefused(EventStoreError):
-    """The partition cannot be archived as it is; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.archive.archived import EVENTS, STREAMS, ArchivedObject, EventSpan
 from eventstore.archive.arrow import FORMAT_VERSION
-from eventstore.archive.chain_check import ArchiveRefused, ChainCheck
+from eventstore.archive.chain_check import ChainCheck
 from eventstore.archive.cold_file import ColdFile
 from eventstore.archive.parquet_reader import EventPart, PlacePart
 from eventstore.archive.parquet_writer import (
@@ -17,6 +17,7 @@ from eventstore.archive.parquet_writer import (
     EventsFile,
     write_streams,
 )
+from eventstore.archive.session import ArchiveRefused
 from eventstore.types import Position
 
 if TYPE_CHECKING:

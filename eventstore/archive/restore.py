@@ -7,20 +7,18 @@ their chain once more before it takes them. For as long as they are held there, 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
 
-from eventstore.archive.archiver import ARCHIVE_ROLE, ReadersInTheWay
-from eventstore.archive.chain_check import ArchiveRefused
-from eventstore.connections import READ_ROLE, backoff, connect
+from eventstore.archive.session import ArchiveRefused, ReadersInTheWay, alone, connected
+from eventstore.connections import READ_ROLE, backoff
 from eventstore.names import Names
 from eventstore.types import Position
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from psycopg import AsyncConnection, AsyncCopy
@@ -60,15 +58,14 @@ class Restorer:
         """Bring a partition back and hold it in the database; `told` hears of the events that are copied.
 
         Cut off at any point, nothing has changed for readers, and the next try begins anew.
-        Errors: ArchiveRefused, ReadersInTheWay, ArchiveDamaged, StoreUnavailable; psycopg.Error when the
-        database refuses.
+        Errors: ArchiveRefused, ReadersInTheWay, AnotherArchives, ArchiveDamaged, StoreUnavailable.
         """
         if partition.state != "archived":
             raise ArchiveRefused(
                 f"partition {partition.from_position} is not archived, but {partition.state}"
             )
         names, lanes = await self._known()
-        async with self._connected(ARCHIVE_ROLE) as connection:
+        async with alone(self._conninfo), connected(self._conninfo) as connection:
             await connection.execute(_TAKES_LONG)
             await connection.execute(_BEGIN, [partition.from_position])
             target = sql.SQL(_COPY).format(sql.Identifier(f"event_from_{partition.from_position}"))
@@ -110,18 +107,10 @@ class Restorer:
 
     async def _known(self) -> tuple[Names, int]:
         names = Names()
-        async with self._connected(READ_ROLE) as connection:
+        async with connected(self._conninfo, READ_ROLE) as connection:
             await names.load(connection)
             row = await (await connection.execute(_LANES)).fetchone()
         return names, row[0] if row else 1
-
-    @asynccontextmanager
-    async def _connected(self, role: str) -> AsyncGenerator[AsyncConnection]:
-        connection = await connect(self._conninfo, role, "restore")
-        try:
-            yield connection
-        finally:
-            await connection.close()
 
 
 def _row(event: StoredEvent, names: Names) -> Sequence[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, LiteralString
 
@@ -10,11 +9,10 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from eventstore.archive import archived
-from eventstore.archive.archiver import ARCHIVE_ROLE
-from eventstore.connections import connect
+from eventstore.archive.session import connected
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from psycopg import AsyncConnection
 
@@ -52,7 +50,7 @@ class Retention:
         """Return where the archives begin whose youngest event is older than `keep`, oldest first."""
         if self._storage is None:
             return []
-        async with _connected(self._conninfo) as connection:
+        async with connected(self._conninfo) as connection:
             cursor = connection.cursor(row_factory=tuple_row)
             await cursor.execute(_EXPIRED, {"keep": keep})
             return [row[0] for row in await cursor.fetchall()]
@@ -61,16 +59,16 @@ class Retention:
         """Delete one of the expired archives: readers are told first, then the objects go.
 
         What was begun is finished: an archive marked as deleted may have its objects still.
-        Errors: ObjectStorageUnavailable; psycopg.Error when the database refuses.
+        Errors: ObjectStorageUnavailable, StoreUnavailable, ArchiveRefused.
         """
         if self._storage is None:
             return
-        async with _connected(self._conninfo) as connection:
+        async with connected(self._conninfo) as connection:
             await connection.execute(_DELETE, [archive, keep])
             objects = await archived.objects(connection, archive)
         for each in objects.values():
             await self._storage.delete(each.name)
-        async with _connected(self._conninfo) as connection:
+        async with connected(self._conninfo) as connection:
             await connection.execute(_ERASED, [archive])
 
     async def drop_pulses(
@@ -81,7 +79,7 @@ class Retention:
         A reader that holds the pulses is not waited for: what it holds back goes at the next run.
         """
         dropped: list[int] = []
-        async with _connected(self._conninfo) as connection:
+        async with connected(self._conninfo) as connection:
             while (first := await _drop_oldest_pulses(connection, keep)) is not None:
                 dropped.append(first)
                 told(first)
@@ -90,9 +88,9 @@ class Retention:
     async def create_ahead(self) -> None:
         """See to it that both logs have an empty partition ahead.
 
-        Errors: psycopg.errors.LockNotAvailable when somebody holds the log; the next run tries again.
+        Errors: StoreUnavailable when somebody holds the log; the next run tries again.
         """
-        async with _connected(self._conninfo) as connection:
+        async with connected(self._conninfo) as connection:
             await connection.execute(_CREATE_AHEAD)
 
 
@@ -103,12 +101,3 @@ async def _drop_oldest_pulses(connection: AsyncConnection, keep: timedelta) -> i
         return None
     row = await cursor.fetchone()
     return row[0] if row else None
-
-
-@asynccontextmanager
-async def _connected(conninfo: str) -> AsyncGenerator[AsyncConnection]:
-    connection = await connect(conninfo, ARCHIVE_ROLE, "retention")
-    try:
-        yield connection
-    finally:
-        await connection.close()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import psycopg
 import structlog
 
 from eventstore.errors import EventStoreError
@@ -82,7 +81,7 @@ class PartitionKeeper:
     async def _try(self, what: str, work: Awaitable[None]) -> None:
         try:
             await work
-        except (EventStoreError, psycopg.Error, OSError) as error:
+        except (EventStoreError, OSError) as error:
             self._troubles[what] = " ".join(str(error).split())
             _log.error("retention_failed", what=what, error=self._troubles[what])
         else:

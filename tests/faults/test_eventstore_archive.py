@@ -16,10 +16,10 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from eventstore.archive.archiver import Archiver, ReadersInTheWay, Step
-from eventstore.archive.chain_check import ArchiveRefused
+from eventstore.archive.archiver import Archiver, Step
 from eventstore.archive.folder_storage import FolderStorage
 from eventstore.archive.object_storage import ObjectStorageUnavailable
+from eventstore.archive.session import ArchiveRefused, ReadersInTheWay
 from eventstore.audit.verify import verify
 from eventstore.errors import ArchiveDamaged
 from eventstore.postgres import PostgresEventStore
