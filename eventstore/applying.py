@@ -45,8 +45,12 @@ class Applier(ABC):
         policy: FailurePolicy,
         retries: Retries,
         pause: Callable[[float], Awaitable[None]],
+        knows: Callable[[StoredEvent], bool] | None = None,
     ) -> None:
-        """Take the connection, what it holds, and what to do about failures; `pause` may raise to end it."""
+        """Take the connection, what it holds, and what to do about failures; `pause` may raise to end it.
+
+        `knows` tells which events can be read; None says that all can.
+        """
         self.connection = connection
         self.holding = holding
         self.parked = parked
@@ -56,6 +60,8 @@ class Applier(ABC):
         self._policy = policy
         self._retries = retries
         self._pause = pause
+        self._knows = knows
+        self._noted: set[tuple[str, int]] = set()
 
     @abstractmethod
     async def commit(
@@ -152,13 +158,19 @@ class Applier(ABC):
         behind = [each for each in ours if each.stream_id in self.blocked]
         good = [each for each in ours if each.stream_id not in self.blocked] if behind else ours
         moved = self.moved_to(end)
+        unknown = [] if self._knows is None else [each for each in good if not self._knows(each)]
+        for each in unknown:
+            if not each.ignorable:
+                return UnknownEvent(each.event_type, each.schema_version, each.position)
+        self._note(unknown)
 
         async def _save(connection: AsyncConnection) -> None:
             await self.parked.add(connection, behind, "behind")
             await self.holding.save(connection, moved, fenced=self._partitions(behind))
+            await self.holding.pass_over(connection, unknown)
 
         try:
-            await self.commit(good, _save if moved or behind else None)
+            await self.commit(good, _save if moved or behind or unknown else None)
         except NO_FAULT:
             raise
         except Exception as error:
@@ -242,6 +254,15 @@ class Applier(ABC):
 
     def _partitions(self, events: Sequence[StoredEvent]) -> set[int]:
         return {self.holding.partition_of(each.stream_id) for each in events}
+
+    def _note(self, unknown: Sequence[StoredEvent]) -> None:
+        """Say once of each kind of event that it is passed over."""
+        for event_type, version in {(each.event_type, each.schema_version) for each in unknown} - self._noted:
+            _log.warning(
+                "projection %s passes over %s, version %d: a newer release wrote it, and it is ignorable",
+                *(self.holding.name, event_type, version),
+            )
+            self._noted.add((event_type, version))
 
     def _say(self, event: StoredEvent, failure: Failure, policy: FailurePolicy) -> None:
         _log.error(

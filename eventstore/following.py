@@ -54,7 +54,8 @@ class Plan:
     """What is followed, and how.
 
     Shape: LEDGER_LANE among `lanes` stands for all lanes of the ledger; `partitions` 1 to 1,024. `release`
-    names the program: what another release paused is tried again.
+    names the program: what another release paused is tried again. `knows` tells which events this program can
+    read; of those it cannot, it passes over the ignorable ones and stops before any other.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Plan:
     policy: FailurePolicy = FailurePolicy.PAUSE
     retries: Retries = field(default_factory=Retries)
     release: str = ""
+    knows: Callable[[StoredEvent], bool] | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.partitions <= PARTITIONS_MAX:

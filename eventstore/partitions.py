@@ -7,6 +7,7 @@ saved under an epoch that is no longer the row's is refused, whoever slept and f
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,6 +49,10 @@ from (select *, clock_timestamp() - interval '10 seconds' as due_before
       from unnest(%(partitions)s::smallint[], %(epochs)s::bigint[], %(positions)s::text[])
              as listed (partition, epoch, positions)) as mine
 where p.name = %(name)s and p.version = %(version)s and p.partition = mine.partition and p.epoch = mine.epoch
+"""
+_COUNT_UNREAD: Final[LiteralString] = """
+update es.projection set passed_over = passed_over + %(count)s
+where name = %(name)s and version = %(version)s and partition = %(partition)s
 """
 _PAUSE: Final[LiteralString] = """
 update es.projection
@@ -159,6 +164,11 @@ class Holding:
         cursor = await connection.execute(_SAVE, wanted)
         if cursor.rowcount != len(numbers):
             raise LeaseLost
+
+    async def pass_over(self, connection: AsyncConnection, events: Sequence[StoredEvent]) -> None:
+        """Count events that were passed over unread, within the caller's transaction."""
+        for number, count in Counter(self.partition_of(each.stream_id) for each in events).items():
+            await connection.execute(_COUNT_UNREAD, {**self._wanted, "partition": number, "count": count})
 
     def note(self, moved: Mapping[int, Mapping[int, int]]) -> None:
         """Remember what was saved, after its transaction was committed."""

@@ -69,6 +69,7 @@ class Projector(Follower):
         policy: FailurePolicy = FailurePolicy.PAUSE,
         retries: Retries | None = None,
         release: str = "",
+        knows: Callable[[StoredEvent], bool] | None = None,
     ) -> None:
         """Take the store to read, the database of the rows, and the projection.
 
@@ -87,6 +88,7 @@ class Projector(Follower):
             policy=policy,
             retries=retries or Retries(),
             release=release,
+            knows=knows,
         )
         super().__init__(store, conninfo_of_rows(conninfo, projection), role, plan, "project")
         self.projection = projection
@@ -133,6 +135,7 @@ class _RowApplier(Applier):
             policy=plan.policy,
             retries=plan.retries,
             pause=pause,
+            knows=plan.knows,
         )
         self._projection = projection
 

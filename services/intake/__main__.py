@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from eventstore.erasure import Erasures
-from eventstore.projector import Projector
 from services.intake.callers_ledger import CallersLedger
 from services.intake.desk import Needs, keeper_of, set_up
 from services.intake.erasure_keeper import erasure_loop
@@ -28,7 +27,7 @@ from services.runtime.evidence import FileEvidence
 from services.runtime.gateway_store import open_event_store
 from services.runtime.ledger import Ledger
 from services.runtime.process import Service, run_process
-from services.runtime.projecting import projecting
+from services.runtime.projecting import projecting, projector_of
 from services.runtime.readiness import answers
 from services.runtime.sealing import certificate_signer_of, vault_of
 from services.runtime.service_pulse import service_pulse_loop
@@ -63,7 +62,7 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
     evidence = FileEvidence(EvidenceConfig.read(environment).folder, vault)
     store = await stack.enter_async_context(open_event_store(config))
     pool = await stack.enter_async_context(open_pool(url, role=ROLE, application_name=NAME))
-    projectors = [Projector(store, url, each, role=ROLE) for each in PROJECTIONS]
+    projectors = [projector_of(store, url, each, ROLE) for each in PROJECTIONS]
     await stack.enter_async_context(projecting(projectors, clock))
     api_keys = ApiKeyTable(pool, clock)
     erasures = Erasures(url, store, vault, certificate_signer_of(CertificateConfig.read(environment)))

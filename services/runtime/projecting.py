@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from eventstore.projector import Projector
+from services.domain import events
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from eventstore.projector import Projector
+    from eventstore.projection import Projection
+    from eventstore.store import EventStore
     from services.runtime.clock import Clock
 
 _PAUSE_FIRST_SECONDS: Final = 0.5
@@ -23,6 +28,24 @@ _PAUSE_SECONDS_MAX: Final = 30.0
 _STOP_SECONDS_MAX: Final = 5.0
 
 _log = structlog.stdlib.get_logger(__name__)
+
+
+def projector_of(
+    store: EventStore, database_url: str, projection: Projection, role: str, *, reads_on: bool = False
+) -> Projector:
+    """Return what keeps a read model up to date.
+
+    It stops before an event that this release cannot read, and goes on when a newer one starts; a projection
+    that `reads_on` is given even those, and has to bear it.
+    """
+    return Projector(
+        store,
+        database_url,
+        projection,
+        role=role,
+        release=version("directorybolt"),
+        knows=None if reads_on else events.knows,
+    )
 
 
 @asynccontextmanager

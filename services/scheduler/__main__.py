@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.projector import Projector
 from services.projections.reading import Reads
 from services.projections.scheduling import SchedulingProjection
 from services.runtime.clock import StoreClock, SystemClock
@@ -16,7 +15,7 @@ from services.runtime.gateway_store import open_event_store
 from services.runtime.ledger import Ledger
 from services.runtime.loop import Loop
 from services.runtime.process import Service, run_process
-from services.runtime.projecting import projecting
+from services.runtime.projecting import projecting, projector_of
 from services.runtime.queue_sqs import SqsQueue
 from services.runtime.readiness import answers
 from services.runtime.service_pulse import service_pulse_loop
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
+    from eventstore.projector import Projector
     from eventstore.types import Position
     from services.runtime.config import Environment
 
@@ -100,7 +100,7 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
         clock=clock,
         ledger=Ledger(store, NAME, clock.heard),
         pool=await stack.enter_async_context(open_pool(url, role=ROLE, application_name=NAME)),
-        projector=Projector(store, url, SchedulingProjection(), role=ROLE),
+        projector=projector_of(store, url, SchedulingProjection(), ROLE),
         queue=await stack.enter_async_context(SqsQueue.open()),
     )
 

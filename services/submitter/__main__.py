@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from directorybolt.submitter.v1 import submitter_service_pb2_grpc
 
-from eventstore.projector import Projector
 from services.projections.reading import Reads
 from services.projections.workers import WorkersProjection
 from services.runtime.clock import StoreClock, SystemClock
@@ -25,7 +24,7 @@ from services.runtime.gateway_store import open_event_store
 from services.runtime.ledger import Ledger
 from services.runtime.loop import Loop
 from services.runtime.process import Service, run_process
-from services.runtime.projecting import projecting
+from services.runtime.projecting import projecting, projector_of
 from services.runtime.queue_sqs import SqsQueue
 from services.runtime.readiness import answers
 from services.runtime.sealing import vault_of
@@ -82,7 +81,7 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
     """Join the worker's parts."""
     ground = await _open(environment, stack)
     store = ground.ledger.store
-    projector = Projector(store, ground.config.database_url, WorkersProjection(), role=ROLE)
+    projector = projector_of(store, ground.config.database_url, WorkersProjection(), ROLE)
     await stack.enter_async_context(projecting([projector], ground.clock))
     presence = Presence(ground.ledger, ground.clock, ground.settings)
     worker = _worker(ground, presence, EvidenceConfig.read(environment))
