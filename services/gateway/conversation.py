@@ -54,6 +54,7 @@ class Conversation:
         self._answers: list[wire.Answer] = []
         self._news = asyncio.Event()
         self._room = asyncio.Event()
+        self._tick_is_due = False
 
     async def answers(
         self, requests: AsyncIterator[wire.AppendRequest]
@@ -89,9 +90,10 @@ class Conversation:
         while not listening.done() or self._under_way or self._answers:
             await self._news.wait()
             self._news.clear()
-            answers, self._answers = self._answers, []
-            self._room.set()
-            yield wire.AppendResponse(answers=answers)
+            if self._answers or self._tick_is_due:
+                answers, self._answers, self._tick_is_due = self._answers, [], False
+                self._room.set()
+                yield wire.AppendResponse(answers=answers)
 
     async def _listen(self, requests: AsyncIterator[wire.AppendRequest]) -> None:
         with suppress(TimeoutError):
@@ -151,6 +153,7 @@ class Conversation:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             if self._under_way:
+                self._tick_is_due = True
                 self._news.set()
 
 

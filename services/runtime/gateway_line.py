@@ -114,8 +114,9 @@ class GatewayLine:
                     await self._converse(stream)
             except _Silent:
                 self._give_up("silent")
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
-                _log.info("gateway.stream_broke", error=_words(error))
+            except Exception as error:  # noqa: BLE001  # the line outlives whatever a stream does
+                if not self._away:
+                    _log.info("gateway.stream_broke", error=_words(error))
             self._queue.send_again()
             if opened:
                 pauses = backoff(seconds_max=_PAUSE_SECONDS_MAX)
@@ -126,7 +127,8 @@ class GatewayLine:
         stream = self._stub.Append(metadata=self._metadata, wait_for_ready=True)
         try:
             async with asyncio.timeout(OPEN_SECONDS_MAX):
-                await stream.read()
+                if not isinstance(await stream.read(), wire.AppendResponse):
+                    raise ConnectionError("the gateway ended the stream before it began")
             yield stream
         finally:
             stream.cancel()
