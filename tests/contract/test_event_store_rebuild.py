@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from eventstore.rebuild.as_of import positions_at
 from eventstore.rebuild.difference import compare
 from eventstore.rebuild.errors import CannotRebuild, NothingRebuilt, RebuildUnderWay, RoleLeft, SwapTimedOut
 from eventstore.rebuild.read_model import at_work
 from eventstore.rebuild.rebuild import abandon, rebuild
 from eventstore.rebuild.swap import drop_retired, swap, swap_back
-from tests.doubles.visits import LongVisits, QuickVisits, Shop, Visits, covered
+from eventstore.types import Position
+from tests.doubles.visits import LongVisits, QuickVisits, Shop, Visits, covered, open_shop
+from tests.fix_events import append_to
+from tests.several_lanes import LANES, tenant_in
 
 if TYPE_CHECKING:
     from eventstore.rebuild.progress import RebuildProgress
 
-pytest_plugins = ["tests.fix_postgres", "tests.fix_read_models"]
+pytest_plugins = ["tests.fix_postgres", "tests.fix_lanes", "tests.fix_read_models"]
 
 
 async def test_what_is_rebuilt_is_what_is_live(shop: Shop) -> None:
@@ -412,3 +416,19 @@ async def test_what_was_parked_or_paused_is_forgotten_with_the_tables_that_it_wa
     assert await shop.select("select name from es.parked") == [("visits#retired",)]
     await swap_back(shop.model())
     assert await shop.select("select name from es.parked") == [("visits",)]
+
+
+async def test_every_lane_of_the_ledger_is_folded(url_with_lanes: str) -> None:
+    async with open_shop(url_with_lanes) as shop:
+        for lane in range(LANES):
+            for stream_id in shop.streams[lane * 2 : lane * 2 + 2]:
+                await shop.store.append(append_to(stream_id, 5 + lane, tenant=tenant_in(lane)))
+        await shop.caught_up()
+
+        assert await rebuild(shop.model(), page_max=4) == {0: 10, 1: 12, 2: 14, -1: 0}
+        assert (await compare(shop.model())).same
+        await swap(shop.model())
+        await shop.store.append(append_to(shop.streams[0], 5, tenant=tenant_in(0)))
+        await shop.caught_up()
+        assert sum(row["number"] for row in await shop.rows()) == 41
+        assert await positions_at(shop.model(), Position(1, 6)) == {0: 10, 1: 6, 2: 0, -1: 0}

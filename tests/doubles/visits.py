@@ -42,7 +42,7 @@ create table shop.visit (
   even boolean not null generated always as (number % 2 = 0) stored,
   last_position bigint not null,
   seen_at timestamptz not null,
-  unique (last_position)
+  unique (last_position, tenant)
 ) with (fillfactor = 71);
 create index visit_by_number on shop.visit (number desc) include (tenant) where number > 1;
 create unique index visit_once on shop.visit (tenant, stream_id);
