@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -11,6 +14,11 @@ import pytest_asyncio
 
 from eventstore.archive.archiver import Archiver
 from eventstore.archive.folder_storage import FolderStorage
+from eventstore.archive.partition_list import list_partitions
+from eventstore.archive.restore import Restorer
+from eventstore.archive.retention import Retention
+from eventstore.care.examination import examine
+from eventstore.connections import READ_ROLE, connect
 from eventstore.errors import EventsArchived
 from eventstore.postgres import PostgresEventStore
 from eventstore.types import Filter, Position
@@ -18,7 +26,6 @@ from tests.fix_events import OTHER_TENANT, TENANT, append_to, read_everything
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
     from uuid import UUID
 
     from eventstore.types import StoredEvent
@@ -27,6 +34,7 @@ pytest_plugins = ["tests.fix_postgres"]
 
 START = Position(0, 0)
 NOW = timedelta()
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -114,3 +122,57 @@ async def test_without_the_storage_a_read_of_archived_events_says_where_they_are
             ):
                 await reading
         assert (await without.read_all(Position(0, 1_000), limit=1)).events[0].position == Position(0, 1_001)
+
+
+async def test_pyarrow_is_loaded_by_the_first_archived_read_and_not_before(
+    ledger: PostgresEventStore, database_url: str, storage: FolderStorage
+) -> None:
+    await fill(ledger, 1_500)
+    await archive_everything_due(ledger, database_url, storage)
+    program = f"""
+import asyncio, sys
+from pathlib import Path
+from eventstore.archive.folder_storage import FolderStorage
+from eventstore.postgres import PostgresEventStore
+from eventstore.types import Position
+
+async def main():
+    storage = FolderStorage(Path({storage.url_of("")!r}.removeprefix("file://")))
+    async with PostgresEventStore.open({database_url!r}, cold=storage) as store:
+        await store.read_all(Position(0, 1_000))
+        print("pyarrow" in sys.modules)
+        await store.read_all(Position(0, 0))
+        print("pyarrow" in sys.modules)
+
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+
+    assert said.decode().split() == ["False", "True"]
+
+
+async def test_the_doctor_finds_nothing_wrong_with_what_was_archived_and_brought_back(
+    ledger: PostgresEventStore, database_url: str, storage: FolderStorage
+) -> None:
+    await fill(ledger, 3_500)
+    archiver = Archiver(ledger, database_url, storage)
+    for each in (await archiver.due(NOW))[:2]:
+        await archiver.archive(each)
+    assert await findings(database_url) == []
+
+    await Retention(database_url, storage).delete(1, NOW)
+    assert await findings(database_url) == []
+
+    async with await connect(database_url, READ_ROLE, "test") as connection:
+        restorable = [each for each in await list_partitions(connection) if each.state == "archived"]
+    await Restorer(ledger, database_url).restore(restorable[0], timedelta(days=1))
+    assert await findings(database_url) == []
+
+
+async def findings(url: str) -> Sequence[str]:
+    """Return what the doctor finds, the settings of the tests' server aside."""
+    examined = [each async for each in examine(url, deep=True)]
+    return [each.what for found in examined if found.name != "settings" for each in found.findings]
