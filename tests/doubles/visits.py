@@ -250,7 +250,7 @@ async def open_shop(url: str) -> AsyncGenerator[Shop]:
 
 async def covered(shop: Shop, projector: Projector) -> None:
     """Return when the live rows cover the heads of both lanes."""
-    for lane in projector.projection.lanes:
+    for lane in projector.plan.lanes:
         await projector.wait_until(await shop.store.head(lane), 20)
 
 
