@@ -31,7 +31,7 @@ _TITLE = re.compile(r"^--\s*(.+)$", re.MULTILINE)
 _LOCK_NUMBER = 0x65736D67
 
 #: While a migration waits for a table, whoever comes after it waits, too: it gives up soon, and tries again.
-LOCK_TIMEOUT: Final = "1s"
+TABLE_WAIT: Final = "1s"
 PATIENCE_SECONDS: Final = 120.0
 
 
@@ -202,7 +202,7 @@ async def _apply(
     connection: AsyncConnection, schema: str, migration: Migration, settings: Mapping[str, str]
 ) -> None:
     async with connection.transaction():
-        await connection.execute("select set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+        await connection.execute("select set_config('lock_timeout', %s, true)", [TABLE_WAIT])
         for name, value in settings.items():
             await connection.execute("select set_config(%s, %s, true)", [f"directorybolt.{name}", value])
         # The text is our own file, several statements long: no parameters, so psycopg sends it as it is.

@@ -191,7 +191,7 @@ class Reader:
         query = (_PULSES if after.lane == PULSE_LANE else _LEDGER) + _AFTER + _condition(only) + _IN_ORDER
         wanted = {"lane": after.lane, "after": after.number, "until": until, "limit": limit}
         archived_until, rows = await _rows_and_archived_until(
-            connection, query, {**wanted, **self._wanted(only)}
+            connection, query, {**wanted, **self._wanted(only)}, only.tenant
         )
         events = await self._events(connection, rows)
         full = len(events) == limit
@@ -267,9 +267,9 @@ async def _rows_of(
 
 
 async def _rows_and_archived_until(
-    connection: AsyncConnection, query: LiteralString, wanted: Mapping[str, Any]
+    connection: AsyncConnection, query: LiteralString, wanted: Mapping[str, Any], tenant: UUID | None = None
 ) -> tuple[int, Sequence[Row]]:
-    rows = await _rows(connection, _BEGIN + query + _END, wanted)
+    rows = await _rows_of(connection, _BEGIN + query + _END, wanted, tenant)
     return rows[0][0], [row[1:] for row in rows if row[1] is not None]
 
 
