@@ -420,15 +420,16 @@ async def test_what_was_parked_or_paused_is_forgotten_with_the_tables_that_it_wa
 
 async def test_every_lane_of_the_ledger_is_folded(url_with_lanes: str) -> None:
     async with open_shop(url_with_lanes) as shop:
-        for lane in range(LANES):
+        tenants = [tenant_in(lane) for lane in range(LANES)]
+        for lane, tenant in enumerate(tenants):
             for stream_id in shop.streams[lane * 2 : lane * 2 + 2]:
-                await shop.store.append(append_to(stream_id, 5 + lane, tenant=tenant_in(lane)))
+                await shop.store.append(append_to(stream_id, 5 + lane, tenant=tenant))
         await shop.caught_up()
 
         assert await rebuild(shop.model(), page_max=4) == {0: 10, 1: 12, 2: 14}
         assert (await compare(shop.model())).same
         await swap(shop.model())
-        await shop.store.append(append_to(shop.streams[0], 5, tenant=tenant_in(0)))
+        await shop.store.append(append_to(shop.streams[0], 5, tenant=tenants[0]))
         await shop.caught_up()
         assert sum(row["number"] for row in await shop.rows()) == 41
         assert await positions_at(shop.model(), Position(1, 6)) == {0: 10, 1: 6, 2: 0, -1: 0}
