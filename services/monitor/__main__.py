@@ -11,7 +11,6 @@ from directorybolt.submitter.v1.submitter_service_pb2_grpc import SubmitterServi
 
 from eventstore.archive.archiver import Archiver
 from eventstore.archive.retention import Retention
-from eventstore.projector import Projector
 from services.domain.gap_rules import default_rules
 from services.monitor.alert_desk import AlertDesk
 from services.monitor.alert_list import AlertList
@@ -46,7 +45,7 @@ from services.runtime.gateway_store import open_event_store
 from services.runtime.ledger import Ledger
 from services.runtime.loop import Loop
 from services.runtime.process import Service, run_process
-from services.runtime.projecting import projecting
+from services.runtime.projecting import projecting, projector_of
 from services.runtime.queue_sqs import SqsQueue
 from services.runtime.readiness import answers
 from services.runtime.service_pulse import service_pulse_loop
@@ -101,8 +100,11 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
     """
     ground = await _open(environment, stack)
     url = ground.config.database_url
-    projections = (GapsProjection(ground.rules), AlertsProjection())
-    projectors = [Projector(ground.store, url, each, role=ROLE) for each in projections]
+    projectors = [
+        # The watchdog must not go blind for all others because of one event.
+        projector_of(ground.store, url, GapsProjection(ground.rules), ROLE, reads_on=True),
+        projector_of(ground.store, url, AlertsProjection(), ROLE),
+    ]
     await stack.enter_async_context(projecting(projectors, ground.clock))
     return Service(
         config=ground.config,
