@@ -1,4 +1,4 @@
-"""Reads what `es.append_v2` answers to a batch, and tells it to each of its requests."""
+"""Reads what `es.append_v2` and `es.append_one_v1` answer, and tells it to each request."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ class LedgerRequest:
         self.appends = appends
         self.lost_after: int | None = None
 
+    @property
+    def is_one_event(self) -> bool:
+        """Whether this is one event for one stream."""
+        return len(self.appends) == 1 and len(self.appends[0].events) == 1
+
 
 class _Verdict(NamedTuple):
     """What the answer says of one request, when each was looked at apart."""
@@ -40,6 +45,12 @@ class _Verdict(NamedTuple):
     time: int | None
     stream: int | None
     found: int | None
+
+
+def read_lone_answer(request: LedgerRequest, lane: int, result: PGresult) -> Appended | Exception:
+    """Return what became of the one event that `es.append_one_v1` was given."""
+    code, position, time, version, found = (_number(result, column) for column in range(5))
+    return _told(request, lane, _Verdict(code or 0, position, time, 1, found), (version,))
 
 
 def read_answer(batch: Sequence[LedgerRequest], lane: int, result: PGresult) -> list[Appended | Exception]:
@@ -109,6 +120,11 @@ def _told(
 
 def _whole(versions: Sequence[int | None]) -> tuple[int, ...]:
     return tuple(each or 0 for each in versions)
+
+
+def _number(result: PGresult, column: int) -> int | None:
+    value = result.get_value(0, column)
+    return None if value is None else int.from_bytes(value, "big", signed=True)
 
 
 def _column(result: PGresult, number: int) -> bytes:

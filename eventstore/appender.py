@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from eventstore.answer import read_answer
+from eventstore.answer import read_answer, read_lone_answer
 from eventstore.arrays import ByteaArray, IntegerArray, SmallintArray, TextArray, UuidArray
 from eventstore.types import PULSE_LANE, Appended, Position
 
@@ -24,9 +24,26 @@ if TYPE_CHECKING:
 
     from eventstore.answer import LedgerRequest
     from eventstore.names import Names
-    from eventstore.types import NewEvent
+    from eventstore.sender import Call
+    from eventstore.types import NewEvent, StreamAppend
 
+_PREPARE_ONE: LiteralString = (
+    "prepare one(smallint, uuid, uuid, smallint, integer, uuid, smallint, smallint, bytea, uuid, uuid,"
+    " text, text)"
+    " as select * from es.append_one_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+)
+_PREPARE_MANY: LiteralString = (
+    "prepare many(smallint, integer[], uuid[], uuid[], smallint[], integer[], integer[],"
+    " uuid[], smallint[], smallint[], bytea[], uuid[], uuid[], text[], text[])"
+    " as select * from es.append_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+)
+_PREPARE_PULSES: LiteralString = (
+    "prepare pulses(uuid[], uuid[], smallint[],"
+    " uuid[], smallint[], smallint[], bytea[], uuid[], uuid[], text[], text[])"
+    " as select es.append_pulse_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+)
 _SMALLINT: Final = struct.Struct(">h")
+_INTEGER: Final = struct.Struct(">i")
 _BIGINT: Final = struct.Struct(">q")
 
 
@@ -43,11 +60,7 @@ class Pulse:
 class LedgerLetter:
     """How a batch of appends to one ledger lane is written down, and its answer read."""
 
-    prepare: LiteralString = (
-        "prepare call(smallint, integer[], uuid[], uuid[], smallint[], integer[], integer[],"
-        " uuid[], smallint[], smallint[], bytea[], uuid[], uuid[], text[], text[])"
-        " as select * from es.append_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
-    )
+    prepare: Sequence[LiteralString] = (_PREPARE_ONE, _PREPARE_MANY)
 
     def __init__(self, lane: int, names: Names, announce: Callable[[Position], None]) -> None:
         """Take the lane, the numbers of names, and whom to tell of the last position of each batch."""
@@ -58,8 +71,31 @@ class LedgerLetter:
         self._announce = announce
         self._newest = 0
 
-    def encode(self, batch: Sequence[LedgerRequest]) -> Sequence[bytes]:
-        """Return the parameters of append_v2; see Letter."""
+    def encode(self, batch: Sequence[LedgerRequest]) -> Call:
+        """Return what to call: one event by itself has a function of its own; see Letter."""
+        if len(batch) == 1 and batch[0].is_one_event:
+            return b"one", self._encode_one(batch[0].appends[0])
+        return b"many", self._encode_many(batch)
+
+    def _encode_one(self, append: StreamAppend) -> Sequence[bytes | None]:
+        event = append.events[0]
+        return (
+            self._lane_encoded,
+            append.stream_id.bytes,
+            append.tenant.bytes,
+            _SMALLINT.pack(self._names.category_ids[append.category]),
+            _INTEGER.pack(append.expected_version),
+            event.event_id.bytes,
+            _SMALLINT.pack(self._names.event_type_ids[event.event_type]),
+            _SMALLINT.pack(event.schema_version),
+            event.payload,
+            None if event.correlation_id is None else event.correlation_id.bytes,
+            None if event.causation_id is None else event.causation_id.bytes,
+            event.trace_parent.encode(),
+            event.actor.encode(),
+        )
+
+    def _encode_many(self, batch: Sequence[LedgerRequest]) -> Sequence[bytes]:
         streams = [each for request in batch for each in request.appends]
         events = [event for each in streams for event in each.events]
         category_ids = self._names.category_ids
@@ -78,7 +114,10 @@ class LedgerLetter:
 
     def decode(self, batch: Sequence[LedgerRequest], result: PGresult) -> Sequence[Appended | Exception]:
         """Return what became of each append; see Letter."""
-        told = read_answer(batch, self._lane, result)
+        if len(batch) == 1 and batch[0].is_one_event:
+            told = [read_lone_answer(batch[0], self._lane, result)]
+        else:
+            told = read_answer(batch, self._lane, result)
         for each in reversed(told):
             if isinstance(each, Appended) and each.position.number > self._newest:
                 self._newest = each.position.number
@@ -102,21 +141,17 @@ class PulseLetter:
     """How a batch of pulses is written down, and its answer read."""
 
     purpose = "append pulses"
-    prepare: LiteralString = (
-        "prepare call(uuid[], uuid[], smallint[],"
-        " uuid[], smallint[], smallint[], bytea[], uuid[], uuid[], text[], text[])"
-        " as select es.append_pulse_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-    )
+    prepare: Sequence[LiteralString] = (_PREPARE_PULSES,)
 
     def __init__(self, names: Names, announce: Callable[[Position], None]) -> None:
         """Take the numbers of names, and whom to tell of the last position of each batch."""
         self._names = names
         self._announce = announce
 
-    def encode(self, batch: Sequence[Pulse]) -> Sequence[bytes]:
+    def encode(self, batch: Sequence[Pulse]) -> Call:
         """Return the parameters of append_pulse_v1; see Letter."""
         category_ids = self._names.category_ids
-        return [
+        return b"pulses", [
             UuidArray.of(each.stream_id for each in batch).encoded,
             UuidArray.of(each.tenant for each in batch).encoded,
             SmallintArray.of(category_ids[each.category] for each in batch).encoded,

@@ -33,6 +33,7 @@ RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
 AnswerT_co = TypeVar("AnswerT_co", covariant=True)
 
 if TYPE_CHECKING:
+    Call: TypeAlias = tuple[bytes, Sequence[bytes | None]]
     Outcome: TypeAlias = Sequence[AnswerT | Exception] | Exception
     Answered: TypeAlias = Callable[[Outcome[AnswerT]], None]
 
@@ -40,13 +41,13 @@ if TYPE_CHECKING:
 class Letter(Protocol[RequestT_contra, AnswerT_co]):
     """How a batch is written down, and its answer read."""
 
-    #: Prepares the statement `call`.
-    prepare: LiteralString
+    #: Prepares the statements that `encode` names.
+    prepare: Sequence[LiteralString]
     #: What the database calls the connection.
     purpose: str
 
-    def encode(self, batch: Sequence[RequestT_contra]) -> Sequence[bytes]:
-        """Return the statement's parameters, in their binary form.
+    def encode(self, batch: Sequence[RequestT_contra]) -> Call:
+        """Return a statement's name and its parameters, in their binary form.
 
         Errors: KeyError when a name has no number yet.
         """
@@ -99,13 +100,13 @@ class WireSender(Generic[RequestT, AnswerT]):
         if self._wire is None or self._wire.broken:
             return False
         try:
-            parameters = self._letter.encode(batch)
+            statement, parameters = self._letter.encode(batch)
         except KeyError:
             return False
         except Exception as error:  # noqa: BLE001 - what cannot be written down concerns its callers alone
             asyncio.get_running_loop().call_soon(answered, error)
             return True
-        self._wire.call(parameters, partial(self._heard, batch, answered))
+        self._wire.call(statement, parameters, partial(self._heard, batch, answered))
         return True
 
     def _heard(

@@ -1,4 +1,4 @@
-"""One prepared statement on one connection: called from callbacks, answered in order, two calls at a time.
+"""Prepared statements on one connection: called from callbacks, answered in order, two calls at a time.
 
 libpq's pipeline mode takes a second call while the first is at work; each is a transaction of its own. The
 server does them in the order in which they came, so that nobody has to order them again. What psycopg does
@@ -30,15 +30,13 @@ if TYPE_CHECKING:
 
 #: The database gives up first; this is for a network that swallows packets.
 CALL_SECONDS_MAX: Final = STATEMENT_SECONDS_MAX + 2
-#: What a wire calls its statement; the text that prepares it begins with `prepare call`.
-STATEMENT_NAME: Final = b"call"
 
 
 class Wire:
     """A connection that does one thing. Once it is broken it stays so: open another."""
 
     def __init__(self, connection: psycopg.AsyncConnection, loop: asyncio.AbstractEventLoop) -> None:
-        """Take a connection that has the statement; `open` is the way to get one."""
+        """Take a connection that has the statements; `open` is the way to get one."""
         self._pgconn = connection.pgconn
         # The wrapper closes the connection when it is forgotten.
         self._connection = connection
@@ -53,21 +51,22 @@ class Wire:
         loop.add_reader(self._socket, self._hear)
 
     @classmethod
-    async def open(cls, conninfo: str, role: str, purpose: str, prepare: LiteralString) -> Wire:
-        """Connect and prepare the statement.
+    async def open(cls, conninfo: str, role: str, purpose: str, prepare: Sequence[LiteralString]) -> Wire:
+        """Connect and prepare the statements.
 
         Errors: psycopg.Error.
         """
         connection = await connect(conninfo, role, purpose)
         try:
-            await connection.execute(prepare)
+            for each in prepare:
+                await connection.execute(each)
         except BaseException:
             await connection.close()
             raise
         return cls(connection, asyncio.get_running_loop())
 
-    def call(self, parameters: Sequence[bytes], answered: Answered) -> None:
-        """Send the statement with its parameters; `answered` is called once, later.
+    def call(self, statement: bytes, parameters: Sequence[bytes | None], answered: Answered) -> None:
+        """Send a statement's name and its parameters; `answered` is called once, later.
 
         Errors: given to `answered`: ConnectionLost when it is unknown whether the call had an effect;
         psycopg.Error when the database refused.
@@ -77,7 +76,7 @@ class Wire:
             self._watch = self._loop.call_later(CALL_SECONDS_MAX, self._look)
         try:
             self._pgconn.send_query_prepared(
-                STATEMENT_NAME, parameters, [Format.BINARY] * len(parameters), Format.BINARY
+                statement, parameters, [Format.BINARY] * len(parameters), Format.BINARY
             )
             self._pgconn.pipeline_sync()
             self._flush()

@@ -51,7 +51,7 @@ class Line:
         with suppress(ConnectionError):
             while data := await reader.read(1 << 20):
                 # The statement's text names it; what follows on this connection are appends too.
-                appending = appending or b"es.append_v" in data
+                appending = appending or b"es.append_" in data
                 if appending and self._planned:
                     await self._break(self._planned.pop(0), data, answering, upstream, downstream)
                     break
