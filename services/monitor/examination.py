@@ -12,10 +12,10 @@ from directorybolt.submitter.v1 import submitter_service_pb2
 from grpc.aio import AioRpcError
 
 from eventstore.errors import StoreUnavailable
+from eventstore.why_behind import why_behind
 from services.domain.errors import Trouble
 from services.monitor import health
 from services.projections.alerts import count_open
-from services.projections.checkpoints import lags
 from services.projections.partitions import room_ahead
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from directorybolt.submitter.v1.submitter_service_pb2 import Worker
     from directorybolt.submitter.v1.submitter_service_pb2_grpc import SubmitterServiceStub
 
-    from services.projections.checkpoints import Lag
+    from eventstore.standing import Standing
     from services.projections.partitions import Room
     from services.projections.reading import Reads
     from services.runtime.clock import Clock
@@ -53,13 +53,16 @@ class Examination:
         scheduler: SchedulerServiceStub,
         submitter: SubmitterServiceStub,
         clock: Clock,
+        *,
         retention_trouble: Callable[[], str] = lambda: "",
+        sealing_trouble: Callable[[], str] = lambda: "",
     ) -> None:
         self._reads = reads
         self._scheduler = scheduler
         self._submitter = submitter
         self._clock = clock
         self._retention_trouble = retention_trouble
+        self._sealing_trouble = sealing_trouble
 
     async def run(self) -> pb.GetHealthResponse:
         """Return how the mesh is."""
@@ -90,12 +93,13 @@ class Examination:
             health.alert_part(alerts),
             health.log_part(rooms),
             health.retention_part(self._retention_trouble()),
+            health.log_seal_part(self._sealing_trouble()),
         ]
         return Findings([*parts, *map(health.projection_part, behind)], alerts=alerts)
 
-    async def _read(self) -> tuple[Sequence[Lag], Mapping[int, int], Sequence[Room]]:
+    async def _read(self) -> tuple[Sequence[Standing], Mapping[int, int], Sequence[Room]]:
         async with self._reads.of_all() as connection:
-            return await lags(connection), await count_open(connection), await room_ahead(connection)
+            return await why_behind(connection), await count_open(connection), await room_ahead(connection)
 
     async def _workers(self) -> Findings:
         request = submitter_service_pb2.ListWorkersRequest()

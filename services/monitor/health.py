@@ -12,13 +12,15 @@ from directorybolt.event.v1 import system_events_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
 from directorybolt.submitter.v1 import submitter_service_pb2
 
+from eventstore.standing import State
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from directorybolt.scheduler.v1.scheduler_service_pb2 import Queue
     from directorybolt.submitter.v1.submitter_service_pb2 import Worker
 
-    from services.projections.checkpoints import Lag
+    from eventstore.standing import Standing
     from services.projections.partitions import Room
 
 HEALTHY: Final = pb.HEALTH_STATE_HEALTHY
@@ -27,6 +29,8 @@ UNHEALTHY: Final = pb.HEALTH_STATE_UNHEALTHY
 
 LAG_EVENTS_DEGRADED: Final = 1_000
 LAG_EVENTS_UNHEALTHY: Final = 100_000
+#: So long nobody may take a read model over when its process ends.
+UNHELD_SECONDS_DEGRADED: Final = 30
 WAITING_SECONDS_DEGRADED: Final = 600
 _COST: Final = {HEALTHY: 0, DEGRADED: 10, UNHEALTHY: 25}
 _ALERT_COST: Final = 5
@@ -60,14 +64,15 @@ def queue_part(queue: Queue) -> pb.HealthPart:
     return pb.HealthPart(part=queue.name, state=state, detail=detail)
 
 
-def projection_part(lag: Lag) -> pb.HealthPart:
-    """Return a read model's part."""
+def projection_part(standing: Standing) -> pb.HealthPart:
+    """Return a read model's part: its distance to the log, and whether it moves at all."""
+    is_left_alone = standing.state is State.UNHELD and standing.lag_seconds > UNHELD_SECONDS_DEGRADED
     state = HEALTHY
-    if lag.events > LAG_EVENTS_UNHEALTHY:
+    if standing.lag > LAG_EVENTS_UNHEALTHY or standing.state is State.PAUSED:
         state = UNHEALTHY
-    elif lag.events > LAG_EVENTS_DEGRADED:
+    elif standing.lag > LAG_EVENTS_DEGRADED or standing.parked_count or is_left_alone:
         state = DEGRADED
-    return pb.HealthPart(part=f"projection/{lag.name}", state=state, detail=f"{lag.events} events behind")
+    return pb.HealthPart(part=f"projection/{standing.name}", state=state, detail=standing.sentence)
 
 
 def alert_part(open_by_severity: Mapping[int, int]) -> pb.HealthPart:
@@ -83,6 +88,12 @@ def log_part(rooms: Iterable[Room]) -> pb.HealthPart:
     full = sorted(room.log for room in rooms if not room.partitions)
     detail = f"no partition ahead: {', '.join(full)}" if full else "partitions ahead"
     return pb.HealthPart(part="log", state=UNHEALTHY if full else HEALTHY, detail=detail)
+
+
+def log_seal_part(trouble: str) -> pb.HealthPart:
+    """Return the part of the log's seals: what has none could be rewritten unseen."""
+    detail = trouble or "log sealed"
+    return pb.HealthPart(part="log seals", state=DEGRADED if trouble else HEALTHY, detail=detail)
 
 
 def retention_part(trouble: str) -> pb.HealthPart:

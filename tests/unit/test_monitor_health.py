@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from directorybolt.event.v1 import system_events_pb2
@@ -13,10 +14,10 @@ from directorybolt.submitter.v1 import submitter_service_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventstore.standing import Holder, Pause, Standing, State
 from services.domain.attempts import duration
 from services.monitor import health
 from services.monitor.health import DEGRADED, HEALTHY, UNHEALTHY
-from services.projections.checkpoints import Lag
 from services.projections.partitions import Room
 
 if TYPE_CHECKING:
@@ -24,6 +25,24 @@ if TYPE_CHECKING:
 
 CRITICAL, WARNING = system_events_pb2.SEVERITY_CRITICAL, system_events_pb2.SEVERITY_WARNING
 STATES = [HEALTHY, DEGRADED, UNHEALTHY]
+PAUSE = Pause(0, 0, 11, 5, "ValueError: no", datetime(2026, 1, 2, tzinfo=UTC))
+STANDING = Standing(
+    name="jobs",
+    version=1,
+    state=State.RUNNING,
+    head={0: 10},
+    checkpoint={0: 10},
+    lag_seconds=0.5,
+    rate=100.0,
+    partitions_count=1,
+    unheld_count=0,
+    holders=[Holder("host:1", 1, 15.0)],
+    standby_count=0,
+    pauses=[],
+    parked_count=0,
+    skipped_count=0,
+    rebuilt=None,
+)
 
 
 def parts(*states: pb.HealthState.ValueType) -> Sequence[pb.HealthPart]:
@@ -66,13 +85,26 @@ def test_the_whole_is_as_well_as_its_worst_part() -> None:
 
 
 @pytest.mark.parametrize(
-    ("behind", "state"), [(0, HEALTHY), (1_000, HEALTHY), (1_001, DEGRADED), (100_001, UNHEALTHY)]
+    ("behind", "changes", "state"),
+    [
+        (0, {}, HEALTHY),
+        (1_000, {}, HEALTHY),
+        (1_001, {}, DEGRADED),
+        (100_001, {}, UNHEALTHY),
+        (1, {"state": State.PAUSED, "pauses": [PAUSE]}, UNHEALTHY),
+        (0, {"parked_count": 1}, DEGRADED),
+        (1, {"state": State.UNHELD, "lag_seconds": 29.0}, HEALTHY),
+        (1, {"state": State.UNHELD, "lag_seconds": 31.0}, DEGRADED),
+        (1, {"state": State.WAITING, "lag_seconds": 31.0}, HEALTHY),
+    ],
 )
-def test_a_read_model_far_behind_needs_a_look(behind: int, state: pb.HealthState.ValueType) -> None:
-    part = health.projection_part(Lag("jobs", position=10, head=10 + behind))
+def test_a_read_model_that_is_far_behind_or_does_not_move_needs_a_look(
+    behind: int, changes: dict[str, Any], state: pb.HealthState.ValueType
+) -> None:
+    part = health.projection_part(replace(STANDING, head={0: 10 + behind}, **changes))
 
     assert (part.part, part.state) == ("projection/jobs", state)
-    assert str(behind) in part.detail
+    assert part.detail.startswith("jobs is up to date" if not behind else f"jobs is {behind:,} events")
 
 
 def test_nobody_working_is_unhealthy_and_somebody_is_fine() -> None:
