@@ -6,12 +6,14 @@ not survive a crash (fsync is off); tests that crash it start their own.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from asyncio import Runner
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 import pytest_asyncio
 
@@ -85,3 +87,13 @@ async def store(
         return
     async with cloned_database(postgres_cluster) as url, PostgresEventStore.open(url) as opened:
         yield opened
+
+
+async def nobody_appends(url: str) -> None:
+    """Return when no session of an appender is left: the server ends what a killed one asked for last."""
+    query = "select count(*) from pg_stat_activity where application_name like 'eventstore append%'"
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        while True:
+            if await (await connection.execute(query)).fetchone() == (0,):
+                return
+            await asyncio.sleep(0.01)

@@ -20,7 +20,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.types import Position
 from stack.postgres import EmbeddedPostgres
 from tests.fix_events import append_to, read_everything
-from tests.fix_postgres import postgres_binaries
+from tests.fix_postgres import nobody_appends, postgres_binaries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -104,6 +104,7 @@ async def url(postgres: EmbeddedPostgres) -> str:
 
 async def assert_nothing_lost_or_doubled(url: str, *writers: Writer) -> None:
     """Compare the log with what the writers were told."""
+    await nobody_appends(url)
     async with PostgresEventStore.open(url, patience_seconds=30) as store:
         events = await read_everything(store)
         assert (await verify(store)).defect is None

@@ -25,7 +25,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.subscription import Subscription
 from eventstore.types import LEDGER_LANE, Position
 from stack.postgres import EmbeddedPostgres
-from tests.fix_postgres import postgres_binaries
+from tests.fix_postgres import nobody_appends, postgres_binaries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -157,6 +157,7 @@ async def test_of_a_hundred_thousand_acknowledged_events_none_is_lost_doubled_or
         following = asyncio.create_task(follow(store, seen))
         async with writing(url, tmp_path / "journals") as writers:
             await break_things(postgres, writers)
+        await nobody_appends(url)
         head = await store.head()
         while len(seen) < head.number and not following.done():
             await store.wait_for_news(Position(LEDGER_LANE, len(seen)), 0.05)
