@@ -71,12 +71,14 @@ _BEGIN: LiteralString = (
     " left join lateral ("
 )
 _END: LiteralString = ") as e on true"
-_STREAM_PLACE: LiteralString = (
+#: Around a query of a stream, for the same reason: where the stream is.
+_PLACE: LiteralString = (
     "select coalesce((select max(to_position) from es.archive where detached_at is not null), 1),"
-    " first_position, version, (select e.version from es.event e"
-    " where e.stream_id = h.stream_id and e.position >= h.first_position order by e.version limit 1)"
-    " from es.stream_head h where stream_id = %(stream_id)s"
+    " h.first_position, h.version, (select f.version from es.event f"
+    " where f.stream_id = h.stream_id and f.position >= h.first_position order by f.version limit 1), e.*"
+    " from es.stream_head h left join lateral ("
 )
+_OF_HEAD: LiteralString = ") as e on true where h.stream_id = %(stream_id)s"
 _AS_TENANT: LiteralString = (
     "select set_config('role', %s, true), set_config('directorybolt.tenant', %s, true)"
 )
@@ -91,9 +93,10 @@ class HotPage:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamPlace:
-    """Where a stream begins, its version, and which of its versions is the first in the database."""
+class PlacedStream:
+    """What the database has of a stream, where it begins, its version, and the first version that is here."""
 
+    events: Sequence[StoredEvent]
     archived_until: int
     first_position: int
     version: int
@@ -128,20 +131,25 @@ class Reader:
         self, stream_id: UUID, from_version: int, limit: int, tenant: UUID | None, as_of: AsOf
     ) -> Sequence[StoredEvent]:
         """Return a stream's events; see EventStore.read_stream."""
-        until, moment = _until(as_of)
-        query = _STREAM + until + _BY_VERSION
-        wanted = {"stream_id": stream_id, "from_version": from_version, "limit": limit, **moment}
+        query, wanted = _stream(stream_id, from_version, limit, as_of)
 
         async def _read(connection: AsyncConnection) -> Sequence[StoredEvent]:
             return await self._events(connection, await _rows_of(connection, query, wanted, tenant))
 
         return await self._patiently(_read)
 
-    async def stream_place(self, stream_id: UUID, tenant: UUID | None) -> StreamPlace | None:
-        """Return where a stream is; None when there is none, or it is another tenant's."""
-        wanted = {"stream_id": stream_id}
-        rows = await self._patiently(lambda each: _rows_of(each, _STREAM_PLACE, wanted, tenant))
-        return StreamPlace(*rows[0]) if rows else None
+    async def placed_stream(
+        self, stream_id: UUID, from_version: int, limit: int, tenant: UUID | None, as_of: AsOf
+    ) -> PlacedStream | None:
+        """Return a stream's events and where the stream is; None when there is none, or it is another's."""
+        query, wanted = _stream(stream_id, from_version, limit, as_of)
+
+        async def _read(connection: AsyncConnection) -> PlacedStream | None:
+            rows = await _rows_of(connection, _PLACE + query + _OF_HEAD, wanted, tenant)
+            events = await self._events(connection, [row[4:] for row in rows if row[4] is not None])
+            return PlacedStream(events, *rows[0][:4]) if rows else None
+
+        return await self._patiently(_read)
 
     async def ask(self, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Lend a connection to whoever reads other tables of the store.
@@ -279,6 +287,14 @@ def _begins_later(after: Position, rows: Sequence[Row]) -> bool:
 
 async def _has_more(connection: AsyncConnection, after: Position) -> bool:
     return (await _head(connection, after.lane)).number > after.number
+
+
+def _stream(
+    stream_id: UUID, from_version: int, limit: int, as_of: AsOf
+) -> tuple[LiteralString, Mapping[str, Any]]:
+    until, moment = _until(as_of)
+    wanted = {"stream_id": stream_id, "from_version": from_version, "limit": limit, **moment}
+    return _STREAM + until + _BY_VERSION, wanted
 
 
 def _until(as_of: AsOf) -> tuple[LiteralString, Mapping[str, Any]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from eventstore.archive.cold_reader import ColdReader
-    from eventstore.reader import Reader, StreamPlace
+    from eventstore.reader import PlacedStream, Reader
     from eventstore.types import AsOf, Filter, StoredEvent
 
 
@@ -55,18 +55,16 @@ class WholeLog:
         hot = await self._hot.stream(stream_id, from_version, limit, tenant, as_of)
         if hot and hot[0].version == from_version:
             return hot
-        place = await self._hot.stream_place(stream_id, tenant)
-        if place is None:
+        placed = await self._hot.placed_stream(stream_id, from_version, limit, tenant, as_of)
+        if placed is None:
             return []
-        versions = _cold_versions(place, from_version, limit)
+        versions = _cold_versions(placed, from_version, limit)
         if not versions:
-            # Also when the partition came back in between.
-            return await self._hot.stream(stream_id, from_version, limit, tenant, as_of)
-        cold = await self._cold.stream(stream_id, place.first_position, versions, place.archived_until)
-        events = [event for event in cold if is_as_of(event, as_of)]
-        return [*events, *(event for event in hot if event.version >= versions.stop)][:limit]
+            return placed.events
+        cold = await self._cold.stream(stream_id, placed.first_position, versions, placed.archived_until)
+        return [*(event for event in cold if is_as_of(event, as_of)), *placed.events][:limit]
 
 
-def _cold_versions(place: StreamPlace, from_version: int, limit: int) -> range:
-    end = place.first_hot_version if place.first_hot_version is not None else place.version + 1
+def _cold_versions(placed: PlacedStream, from_version: int, limit: int) -> range:
+    end = placed.version + 1 if placed.first_hot_version is None else placed.first_hot_version
     return range(from_version, max(from_version, min(end, from_version + limit)))

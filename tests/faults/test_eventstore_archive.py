@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sys
 import time
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,16 +21,20 @@ import pytest_asyncio
 from eventstore.archive.archiver import Archiver, Step
 from eventstore.archive.folder_storage import FolderStorage
 from eventstore.archive.object_storage import ObjectStorageUnavailable
+from eventstore.archive.partition_list import list_partitions
+from eventstore.archive.restore import Restorer
 from eventstore.archive.session import ArchiveRefused, ReadersInTheWay
 from eventstore.audit.verify import verify
+from eventstore.connections import READ_ROLE, connect
 from eventstore.errors import ArchiveDamaged
 from eventstore.postgres import PostgresEventStore
-from eventstore.types import Position
+from eventstore.types import Filter, Position
 from tests.fix_events import append_to, read_everything
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
+    from eventstore.archive.partition_list import PartitionInfo
     from eventstore.types import StoredEvent
 
 pytest_plugins = ["tests.fix_postgres"]
@@ -329,3 +335,77 @@ async def test_the_database_lets_go_of_nothing_that_is_not_recorded(
         ):
             with pytest.raises(psycopg.Error):
                 await connection.execute(statement.encode())
+
+
+@dataclass
+class Hunt:
+    """Readers that compare whatever they read with the log as it was, until they are told to stop."""
+
+    store: PostgresEventStore
+    log: Sequence[StoredEvent]
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    rounds: int = 0
+
+    async def pages(self, chance: random.Random) -> None:
+        """Read pages of everything."""
+        while not self.ended.is_set():
+            after, limit = chance.randrange(len(self.log)), chance.randint(1, 700)
+            events = (await self.store.read_all(Position(0, after), limit=limit)).events
+            assert 0 < len(events) <= limit
+            assert list(events) == list(self.log[after : after + len(events)])
+            self.rounds += 1
+
+    async def filtered(self, chance: random.Random) -> None:
+        """Read pages of what a filter wants: nothing in them shows a hole."""
+        while not self.ended.is_set():
+            only = Filter(categories=frozenset({f"kind {chance.randrange(3)}"}))
+            after, limit = chance.randrange(len(self.log)), chance.randint(1, 700)
+            page = await self.store.read_all(Position(0, after), limit=limit, only=only)
+            read = self.log[after : page.scanned.number]
+            assert list(page.events) == [each for each in read if only.wants(each)][:limit]
+            self.rounds += 1
+
+    async def streams(self, chance: random.Random) -> None:
+        """Read streams from a version on."""
+        ids = sorted({each.stream_id for each in self.log})
+        while not self.ended.is_set():
+            stream_id, version = chance.choice(ids), chance.randint(1, 40)
+            read = await self.store.read_stream(stream_id, from_version=version)
+            assert list(read) == [
+                each for each in self.log if each.stream_id == stream_id and each.version >= version
+            ]
+            self.rounds += 1
+
+
+async def test_readers_miss_nothing_while_partitions_leave_and_come_back(
+    database_url: str, folder: Path
+) -> None:
+    storage = FolderStorage(folder)
+    async with PostgresEventStore.open(database_url, cold=storage) as store:
+        streams = [uuid4() for _ in range(20)]
+        for number in range(150):
+            kind = number % 20
+            await store.append(append_to(streams[kind], 30, category=f"kind {kind % 3}"))
+        hunt = Hunt(store, await read_everything(store))
+        archiver, restorer = Archiver(store, database_url, storage), Restorer(store, database_url)
+        readers = [
+            asyncio.create_task(read(random.Random(number)))  # noqa: S311  # the same places each time
+            for number, read in enumerate([hunt.pages, hunt.filtered, hunt.streams] * 2)
+        ]
+        chance = random.Random(1)  # noqa: S311  # same
+        for _ in range(16):
+            due = await archiver.due(NOW)
+            archived = await archived_now(database_url)
+            if due and (not archived or chance.random() < 0.5):
+                await archiver.archive(due[0])
+            elif archived:
+                await restorer.restore(archived[-1], NOW)
+        hunt.ended.set()
+        await asyncio.gather(*readers)
+    assert hunt.rounds > 50
+
+
+async def archived_now(url: str) -> Sequence[PartitionInfo]:
+    """Return the partitions that are in storage only."""
+    async with await connect(url, READ_ROLE, "test") as connection:
+        return [each for each in await list_partitions(connection) if each.state == "archived"]
