@@ -97,6 +97,7 @@ class Coalescer(Generic[RequestT, AnswerT]):
         self._patience_seconds = patience_seconds
         self._waiting: deque[_Pending[RequestT, AnswerT]] = deque()
         self._waiting_bytes = 0
+        self._last_count = 0
         self._under_way: deque[Batch[RequestT, AnswerT]] = deque()
         self._unanswered: deque[Batch[RequestT, AnswerT]] = deque()
         self._turn: asyncio.Handle | None = None
@@ -131,7 +132,11 @@ class Coalescer(Generic[RequestT, AnswerT]):
         self._idle.clear()
         if self._expiry is None:
             self._expiry = loop.call_at(expires_at, self._expire)
-        self._schedule(loop)
+        if self._last_count == 1 and not self._under_way and self._turn is None and len(self._waiting) == 1:
+            # A lone caller, as far as one can tell: nobody is worth another turn of the loop.
+            self._send()
+        else:
+            self._schedule(loop)
         return await pending.answer
 
     async def close(self) -> None:
@@ -164,11 +169,12 @@ class Coalescer(Generic[RequestT, AnswerT]):
 
     def _send(self) -> None:
         self._turn = None
-        while self._waiting and not self._unanswered and self._has_room():
+        while self._waiting and self._recovery is None and not self._unanswered and self._has_room():
             batch = self._take()
             if not batch:
                 break
             self._under_way.append(batch)
+            self._last_count = len(batch)
             self._sender.begin([each.request for each in batch], partial(self._answered, batch))
         self._rest()
 

@@ -6,11 +6,12 @@ sentence that names the field.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import InvalidAppend
 from eventstore.lanes import lane_of
-from eventstore.types import ANY_VERSION, EVENTS_PER_APPEND_MAX, PAYLOAD_BYTES_MAX
+from eventstore.types import ANY_VERSION, EVENTS_PER_APPEND_MAX, LEDGER_LANE, PAYLOAD_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,8 @@ def size_bytes(events: Sequence[NewEvent]) -> int:
 
 
 def _single_lane(appends: Sequence[StreamAppend], lanes: int) -> int:
+    if lanes == 1:
+        return LEDGER_LANE
     found = {lane_of(each.tenant, lanes) for each in appends}
     if len(found) > 1:
         raise InvalidAppend("an append stays within one lane: its tenants belong to several")
@@ -83,14 +86,17 @@ def _check_stream(append: StreamAppend) -> None:
 
 def _check_event(event: NewEvent) -> None:
     _check_name("event_type", event.event_type)
-    _check_text("actor", event.actor, ACTOR_CHARACTERS_MAX)
-    _check_text("trace_parent", event.trace_parent, TRACE_PARENT_CHARACTERS_MAX)
+    if event.actor:
+        _check_text("actor", event.actor, ACTOR_CHARACTERS_MAX)
+    if event.trace_parent:
+        _check_text("trace_parent", event.trace_parent, TRACE_PARENT_CHARACTERS_MAX)
     if len(event.payload) > PAYLOAD_BYTES_MAX:
         raise InvalidAppend(f"payload holds at most {PAYLOAD_BYTES_MAX} bytes, not {len(event.payload)}")
     if not 1 <= event.schema_version <= SCHEMA_VERSION_MAX:
         raise InvalidAppend(f"schema_version is 1 to {SCHEMA_VERSION_MAX}, not {event.schema_version}")
 
 
+@lru_cache(maxsize=1_024)  # the same few names come with every append
 def _check_name(field: str, name: str) -> None:
     if not name:
         raise InvalidAppend(f"{field} is empty")

@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, LiteralString
 
 import psycopg
 
 from eventstore.connections import connect
-from eventstore.line import ConnectionLost, Line
 from eventstore.types import Position
+from eventstore.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CHANNEL: Final = "es_news"
+CHANNEL: LiteralString = "es_news"
 DEBOUNCE_SECONDS: Final = 0.005
 #: An idle LISTEN connection is asked this often whether it still lives.
 LISTEN_CHECK_SECONDS: Final = 30.0
 RELISTEN_SECONDS: Final = 0.2
 
 #: A notification commits like anything else; waiting for the disk would double the cost of a lone append.
-_NOTIFY: Final = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
+_NOTIFY: LiteralString = (
+    "prepare announce(text) as"
+    f" select set_config('synchronous_commit', 'off', true), pg_notify('{CHANNEL}', $1)"
+)
 
 
 class Announcer:
@@ -35,33 +38,64 @@ class Announcer:
 
     def __init__(self, conninfo: str) -> None:
         """Take the database."""
-        self._line = Line(conninfo, None, "announce")
+        self._conninfo = conninfo
         self._news: dict[int, int] = {}
-        self._sender: asyncio.Task[None] | None = None
+        self._wire: Wire | None = None
+        self._due: asyncio.TimerHandle | None = None
+        self._under_way = 0
+        self._quiet = asyncio.Event()
+        self._opening: asyncio.Task[None] | None = None
 
     def announce(self, position: Position) -> None:
         """Have a position announced soon; returns at once."""
         self._news[position.lane] = max(position.number, self._news.get(position.lane, 0))
-        if self._sender is None or self._sender.done():
-            self._sender = asyncio.create_task(self._send(), name="eventstore announcer")
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(DEBOUNCE_SECONDS, self._send)
 
     async def close(self) -> None:
         """Send what is left and close the connection."""
-        if self._sender is not None:
-            with suppress(TimeoutError, asyncio.CancelledError):
-                await asyncio.wait_for(self._sender, 1.0)
-        await self._line.close()
+        if self._due is not None:
+            self._due.cancel()
+            self._send()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                if self._opening is not None:
+                    await asyncio.wait({self._opening})
+                while self._under_way:
+                    self._quiet.clear()
+                    await self._quiet.wait()
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+        if self._wire is not None:
+            self._wire.close()
 
-    async def _send(self) -> None:
-        while self._news:
-            await asyncio.sleep(DEBOUNCE_SECONDS)
-            payload = " ".join(f"{lane}:{number}" for lane, number in self._news.items())
+    def _send(self) -> None:
+        self._due = None
+        if self._wire is None or self._wire.broken:
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._open(), name="eventstore announcer")
+            return
+        payload = " ".join(f"{lane}:{number}" for lane, number in self._news.items())
+        self._news.clear()
+        self._under_way += 1
+        self._wire.call(b"announce", [payload.encode()], self._sent)
+
+    def _sent(self, _: object) -> None:
+        """Lost with its connection, a notification is not sent again: readers poll."""
+        self._under_way -= 1
+        self._quiet.set()
+
+    async def _open(self) -> None:
+        try:
+            with suppress(psycopg.Error, OSError):
+                self._wire = await Wire.open(self._conninfo, None, "announce", (_NOTIFY,))
+        finally:
+            self._opening = None
+        if self._wire is None or self._wire.broken:
             self._news.clear()
-            # Lost with its connection, a notification is not sent again: readers poll.
-            with suppress(ConnectionLost, psycopg.Error):
-                await self._line.call(
-                    lambda connection, payload=payload: connection.execute(_NOTIFY, [CHANNEL, payload])
-                )
+        else:
+            self._send()
 
 
 class Listener:

@@ -51,7 +51,9 @@ class Wire:
         loop.add_reader(self._socket, self._hear)
 
     @classmethod
-    async def open(cls, conninfo: str, role: str, purpose: str, prepare: Sequence[LiteralString]) -> Wire:
+    async def open(
+        cls, conninfo: str, role: str | None, purpose: str, prepare: Sequence[LiteralString]
+    ) -> Wire:
         """Connect and prepare the statements.
 
         Errors: psycopg.Error.
