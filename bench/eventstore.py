@@ -31,6 +31,7 @@ from bench.figures import rows_of, table
 from bench.store_append import append, processes
 from bench.store_bench import Bench
 from bench.store_goals import GOALS
+from bench.store_import import imports
 from bench.store_latency import latency
 from bench.store_project import project
 from bench.store_read import read
@@ -48,6 +49,7 @@ SECTIONS: Final = {
     "read": read,
     "project": project,
     "verify": verify,
+    "import": imports,
     "latency": latency,
 }
 FSYNCS: Final = 200

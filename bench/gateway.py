@@ -4,8 +4,8 @@
 
 The load is that of `bench/eventstore.py`: one event of 200 bytes per append, for a stream that must not exist
 yet, on disk before the answer. Processes that append directly commit one event each, as the peer's do; the
-gateway is one process more, and commits for all of them. The sides take turns; figures are medians over the
-rounds.
+gateway is one process more, and commits for all of them: its own CPU counts among the callers'. The sides
+take turns; figures are medians over the rounds.
 """
 
 # ruff: noqa: E402
@@ -20,16 +20,14 @@ import sys
 import tempfile
 import time
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
-import psycopg
 import structlog
 
 from bench.eventstore_sides import (
@@ -39,31 +37,29 @@ from bench.eventstore_sides import (
     TENANT,
     Measured,
     Start,
-    measure_peer,
     prepare_ours,
     prepare_peer,
 )
-from eventstore.postgres import PostgresEventStore
+from bench.figures import Figure, Goal, rows_of, table
+from bench.store_costs import Costs, costs
 from eventstore.types import NO_STREAM, NewEvent, StreamAppend
 from services.runtime.api_key import ApiKey
 from services.runtime.gateway_store import GatewayEventStore
 from stack.postgres import EmbeddedPostgres
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-
-    from eventstore.store import EventStore
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
 GATEWAY: Final = "gateway"
-DIRECT: Final = "direct"
-SIDES: Final = (GATEWAY, DIRECT, PEER)
 PATHS: Final = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'proto'}"}
-_FSYNCS: Final = "select coalesce(sum(fsyncs), 0)::bigint from pg_stat_io where object = 'wal'"
+SIDES_PROGRAM: Final = Path(__file__).with_name("eventstore_sides.py")
+THROUGH: Final = "through the gateway"
+GOALS: Final = {THROUGH: Goal(ratio_at_least=1), f"{THROUGH} / directly": Goal(at_least=1.5)}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long to measure, and with how many processes."""
+    """How often and how long to measure, and with how many processes."""
 
     rounds: int
     seconds: float
@@ -71,35 +67,15 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """What one side did in one turn; the gateway's own time is part of `cpu_seconds`."""
+class Load:
+    """What one side did in one turn, and what it cost the database."""
 
     measured: Measured
-    cpu_seconds: float
-    fsyncs: int
+    costs: Costs
 
-    @property
-    def cpu_us(self) -> float:
-        """Microseconds of the clients' and the gateway's CPU per append."""
-        return self.cpu_seconds * 1e6 / max(1, len(self.measured.latencies_ms))
-
-    @property
-    def fsyncs_per_append(self) -> float:
-        """How many times the log of the database went to the disk per append."""
-        return self.fsyncs / max(1, len(self.measured.latencies_ms))
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the result: `ratio` is how many times better ours is."""
-
-    metric: str
-    unit: str
-    ours: float
-    peer: float
-    ratio: float
-    goal: str
-    met: bool
+    def per_event(self, cost: float) -> float:
+        """Return a cost per event."""
+        return cost / max(1, self.measured.events_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,26 +86,29 @@ class Gateway:
     service_key: str
     pid: int
 
+    @property
+    def cpu_seconds(self) -> float:
+        """What it has used so far; 0 where the system does not tell."""
+        path = Path(f"/proc/{self.pid}/stat")
+        if not path.exists():
+            return 0.0
+        fields = path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 async def main() -> int:
     """Measure, print, and return the exit code."""
     arguments = _arguments()
     seconds, rounds = (1.5, 2) if arguments.quick else (arguments.seconds, arguments.rounds)
     plan = Plan(rounds, seconds, arguments.processes)
-    async with EmbeddedPostgres.throwaway() as postgres:
-        urls = {OURS: await postgres.create_database("ours"), PEER: await postgres.create_database("peer")}
-        await prepare_ours(urls[OURS])
-        prepare_peer(urls[PEER])
-        async with _gateway(urls[OURS]) as gateway:
-            results = [
-                {side: await _turn(side, urls, gateway, plan) for side in SIDES} for _ in range(plan.rounds)
-            ]
-    rows = _rows(results, plan)
+    rows = rows_of([await _round(plan) for _ in range(plan.rounds)], GOALS)
     machine = {"load_1m": os.getloadavg()[0], "cpus": os.cpu_count()}
     if arguments.json:
-        sys.stdout.write(json.dumps({"machine": machine, "rows": [asdict(each) for each in rows]}) + "\n")
+        answer = {"machine": machine, "plan": asdict(plan), "rows": [asdict(each) for each in rows]}
+        sys.stdout.write(json.dumps(answer) + "\n")
     else:
-        _print(rows, machine, plan)
+        print(f"{plan.processes} processes x 1, {plan.rounds} rounds, {plan.seconds} s each; {machine}")
+        print(table(rows))
     return 0
 
 
@@ -141,6 +120,43 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement (default: 4)")
     parser.add_argument("--processes", type=int, default=16, help="of one caller each (default: 16)")
     return parser.parse_args()
+
+
+async def _round(plan: Plan) -> Sequence[Figure]:
+    """Measure every side once, on a cluster of its own."""
+    async with EmbeddedPostgres.throwaway() as postgres:
+        ours, theirs = [await postgres.create_database(each) for each in (OURS, PEER)]
+        await prepare_ours(ours)
+        prepare_peer(theirs)
+        direct = await _turn(postgres, plan, (SIDES_PROGRAM, OURS, ours, plan.seconds, 1, 1))
+        peer = await _turn(postgres, plan, (SIDES_PROGRAM, PEER, theirs, plan.seconds, 1, 1))
+        async with _gateway(ours) as gateway:
+            key, before = gateway.service_key, gateway.cpu_seconds
+            load = await _turn(postgres, plan, (__file__, "--one", ours, plan.seconds, gateway.address, key))
+            used_seconds = load.measured.cpu_seconds + gateway.cpu_seconds - before
+    through = Load(replace(load.measured, cpu_seconds=used_seconds), load.costs)
+    gain = through.measured.per_second / direct.measured.per_second
+    return [
+        *_figures(THROUGH, through, peer),
+        *_figures("directly", direct, peer),
+        Figure(f"{THROUGH} / directly", "ratio", gain),
+    ]
+
+
+def _figures(name: str, ours: Load, peer: Load) -> Sequence[Figure]:
+    def figure(what: str, unit: str, of: Callable[[Load], float]) -> Figure:
+        return Figure(f"{name}, {what}", unit, of(ours), of(peer), more_is_better=False)
+
+    return [
+        Figure(name, "events/s", ours.measured.events_per_second, peer.measured.events_per_second),
+        figure("p50", "ms", lambda each: each.measured.percentile(0.5)),
+        figure("p99", "ms", lambda each: each.measured.percentile(0.99)),
+        figure(
+            "CPU of the callers", "us/event", lambda each: each.per_event(each.measured.cpu_seconds) * 1e6
+        ),
+        figure("CPU of the database", "us/event", lambda each: each.per_event(each.costs.cpu_seconds) * 1e6),
+        figure("syncs", "per event", lambda each: each.per_event(each.costs.wal_syncs)),
+    ]
 
 
 @asynccontextmanager
@@ -160,7 +176,8 @@ async def _gateway(url: str) -> AsyncGenerator[Gateway]:
             ports = json.loads(await _line(process))
             yield Gateway(f"127.0.0.1:{ports['grpc_port']}", keys["SERVICE"], process.pid)
         finally:
-            await _end(process)
+            process.terminate()
+            await process.wait()
 
 
 def _written(folder: str, name: str, key: str) -> str:
@@ -169,14 +186,12 @@ def _written(folder: str, name: str, key: str) -> str:
     return str(path)
 
 
-async def _turn(side: str, urls: Mapping[str, str], gateway: Gateway, plan: Plan) -> Side:
-    """Measure one side once: processes that begin together."""
-    url = urls[PEER if side == PEER else OURS]
-    arguments = (side, url, str(plan.seconds), gateway.address, gateway.service_key)
+async def _turn(postgres: EmbeddedPostgres, plan: Plan, command: Sequence[object]) -> Load:
+    """Let processes of one caller each append, all at the same time."""
     pipe = asyncio.subprocess.PIPE
     children = [
         await asyncio.create_subprocess_exec(
-            *(sys.executable, __file__, "--side", *arguments),
+            *(sys.executable, *map(str, command)),
             env={**os.environ, **PATHS},
             stdin=pipe,
             stdout=pipe,
@@ -187,20 +202,19 @@ async def _turn(side: str, urls: Mapping[str, str], gateway: Gateway, plan: Plan
     try:
         for each in children:
             await _line(each)
-        before, gateway_before = await _fsyncs(url), _cpu_seconds(gateway.pid)
+        before = await costs(postgres)
         for each in children:
             if each.stdin is not None:
                 each.stdin.write(b"go\n")
         answers = [json.loads(await _line(each)) for each in children]
-        gateway_seconds = _cpu_seconds(gateway.pid) - gateway_before
     finally:
-        await asyncio.gather(*(_end(each) for each in children))
-    latencies = [latency for answer in answers for latency in answer["latencies_ms"]]
-    return Side(
-        Measured(max(answer["seconds"] for answer in answers), latencies),
-        sum(answer["cpu_seconds"] for answer in answers) + gateway_seconds,
-        await _fsyncs(url) - before,
+        await asyncio.gather(*(each.wait() for each in children))
+    measured = Measured(
+        max(answer["seconds"] for answer in answers),
+        [latency for answer in answers for latency in answer["latencies_ms"]],
+        cpu_seconds=sum(answer["cpu_seconds"] for answer in answers),
     )
+    return Load(measured, (await costs(postgres)).since(before))
 
 
 async def _line(child: asyncio.subprocess.Process) -> bytes:
@@ -212,108 +226,35 @@ async def _line(child: asyncio.subprocess.Process) -> bytes:
     return line
 
 
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """Let a process end by itself or, when it has nothing else to do, at our word."""
-    try:
-        await asyncio.wait_for(child.wait(), 0.5)
-    except TimeoutError:
-        child.terminate()
-        await child.wait()
+async def _one(url: str, seconds: float, address: str, service_key: str) -> None:
+    """Be one of the processes that append through the gateway, with one caller."""
+    async with GatewayEventStore.open(url, address, service_key) as store:
+        await _append(store)
+        while store.is_direct:  # sixteen processes that connect at once take their time
+            await store.wait_for_news(await store.head(), 0.1)
+        await asyncio.to_thread(Start())
+        latencies: list[float] = []
+        began, cpu_began = time.perf_counter(), time.process_time()
+        while (now := time.perf_counter()) < began + seconds:
+            await _append(store)
+            latencies.append((time.perf_counter() - now) * 1_000)
+        measured = Measured(
+            time.perf_counter() - began, latencies, cpu_seconds=time.process_time() - cpu_began
+        )
+        if store.is_direct:
+            raise RuntimeError("the gateway was away: what was measured is not the gateway")
+    sys.stdout.write(json.dumps(asdict(measured)) + "\n")
 
 
-async def _fsyncs(url: str) -> int:
-    """Return how often the cluster's log went to the disk so far."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        row = await (await connection.execute(_FSYNCS)).fetchone()
-        return row[0] if row else 0
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Return what a process has used so far; 0 where the system does not tell."""
-    path = Path(f"/proc/{pid}/stat")
-    if not path.exists():
-        return 0.0
-    fields = path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _rows(results: Sequence[Mapping[str, Side]], plan: Plan) -> Sequence[Row]:
-    def of(side: str, figure: Callable[[Side], float]) -> float:
-        return round(median(figure(each[side]) for each in results), 3)
-
-    def row(
-        what: str, sides: tuple[str, str], figure: Callable[[Side], float], least: float, *, more: bool = True
-    ) -> Row:
-        ours, theirs = (of(side, figure) for side in sides)
-        ratio = round(ours / theirs if more else theirs / max(ours, 0.001), 2)
-        goal = f"{sides[0]} >= {least:g} x {sides[1]}"
-        return Row(f"{plan.processes} processes, {what}", what, ours, theirs, ratio, goal, ratio >= least)
-
-    return [
-        row("appends/s", (GATEWAY, PEER), lambda each: each.measured.per_second, 1),
-        row("appends/s", (GATEWAY, DIRECT), lambda each: each.measured.per_second, 2),
-        row("p50 ms", (GATEWAY, PEER), lambda each: each.measured.percentile(0.5), 1, more=False),
-        row("p99 ms", (GATEWAY, PEER), lambda each: each.measured.percentile(0.99), 1, more=False),
-        row("fsyncs per append", (GATEWAY, PEER), lambda each: each.fsyncs_per_append, 1, more=False),
-        row("fsyncs per append", (GATEWAY, DIRECT), lambda each: each.fsyncs_per_append, 1, more=False),
-        row("client and gateway CPU us", (GATEWAY, DIRECT), lambda each: each.cpu_us, 1, more=False),
-        row("client CPU us", (DIRECT, PEER), lambda each: each.cpu_us, 0, more=False),
-    ]
-
-
-def _print(rows: Sequence[Row], machine: Mapping[str, object], plan: Plan) -> None:
-    print(f"{plan.rounds} rounds of {plan.seconds} s each; {machine}")
-    print(f"{'append':42}{'first':>10}{'second':>10}{'ratio':>8}  goal")
-    for each in rows:
-        verdict = "met" if each.met else "NOT MET"
-        print(f"{each.metric:42}{each.ours:10.2f}{each.peer:10.2f}{each.ratio:8.2f}  {each.goal}: {verdict}")
-
-
-async def _alone(side: str, url: str, seconds: float, address: str, service_key: str) -> None:
-    """Be one of the processes, with one caller."""
-    before = time.process_time()
-    if side == PEER:
-        measured = await measure_peer(url, 1, seconds, Start())
-    elif side == GATEWAY:
-        async with GatewayEventStore.open(url, address, service_key) as store:
-            await _through(store)
-            measured = await _append(store, seconds)
-            if store.is_direct:
-                raise RuntimeError("the gateway was away: what was measured is not the gateway")
-    else:
-        async with PostgresEventStore.open(url) as store:
-            measured = await _append(store, seconds)
-    answer = {**asdict(measured), "cpu_seconds": time.process_time() - before}
-    sys.stdout.write(json.dumps(answer) + "\n")
-
-
-async def _through(store: GatewayEventStore) -> None:
-    """Return when appends go through the gateway: sixteen processes that start at once take their time."""
-    await _append_once(store)
-    while store.is_direct:
-        await store.wait_for_news(await store.head(), 0.1)
-
-
-async def _append(store: EventStore, seconds: float) -> Measured:
-    await _append_once(store)
-    await asyncio.to_thread(Start())
-    latencies: list[float] = []
-    began = time.perf_counter()
-    while (now := time.perf_counter()) < began + seconds:
-        await _append_once(store)
-        latencies.append((time.perf_counter() - now) * 1_000)
-    return Measured(time.perf_counter() - began, latencies)
-
-
-async def _append_once(store: EventStore) -> None:
+async def _append(store: GatewayEventStore) -> None:
     event = NewEvent("bench.v1.Happened", PAYLOAD)
     await store.append(StreamAppend(uuid4(), "bench", TENANT, [event], NO_STREAM))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--side"]:
+    if sys.argv[1:2] == ["--one"]:
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-        _, _, of_side, of_url, of_seconds, of_address, of_key = sys.argv
-        asyncio.run(_alone(of_side, of_url, float(of_seconds), of_address, of_key))
+        _, _, of_url, of_seconds, of_address, of_key = sys.argv
+        asyncio.run(_one(of_url, float(of_seconds), of_address, of_key))
     else:
         sys.exit(asyncio.run(main()))

@@ -55,10 +55,11 @@ class Bench:
 async def _fill_ours(url: str, requests: int) -> None:
     async with PostgresEventStore.open(url) as store:
         for _ in range(requests):
-            await store.append(*(_stream() for _ in range(STREAMS_PER_REQUEST)))
+            await store.append(*(stream() for _ in range(STREAMS_PER_REQUEST)))
 
 
-def _stream() -> StreamAppend:
+def stream() -> StreamAppend:
+    """Return the append of a new stream."""
     events = [NewEvent("bench.v1.Happened", PAYLOAD) for _ in range(EVENTS_PER_STREAM)]
     return StreamAppend(uuid4(), "bench", TENANT, events, NO_STREAM)
 

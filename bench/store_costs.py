@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ _WAL_IN_IO_STATISTICS: Final = 180_000
 #: Since 18 the syncs of the WAL are counted with all other I/O.
 _SYNCS_15: Final = "select wal_sync from pg_stat_wal"
 _SYNCS_18: Final = "select coalesce(sum(fsyncs), 0)::bigint from pg_stat_io where object = 'wal'"
+_OTHERS: Final = """
+select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()
+"""
 _BYTES: Final = "select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"
 
 
@@ -38,8 +42,10 @@ class Costs:
 
 
 async def costs(postgres: EmbeddedPostgres) -> Costs:
-    """Read the meters; those who caused the costs should have closed their connections."""
+    """Read the meters, once those who caused the costs are gone: then they are on the postmaster's account."""
     async with await psycopg.AsyncConnection.connect(postgres.conninfo(), autocommit=True) as connection:
+        while await _number(connection, _OTHERS):
+            await asyncio.sleep(0.02)
         version = connection.info.server_version
         syncs = await _number(connection, _SYNCS_18 if version >= _WAL_IN_IO_STATISTICS else _SYNCS_15)
         written = await _number(connection, _BYTES)
