@@ -30,9 +30,9 @@ class Counts:
         """Count, and say so in the middle of the transaction."""
         for each in page:
             await connection.execute(
-                "insert into counts values (%s, 1)"
+                "insert into counts (position, stream_id, count) values (%s, %s, 1)"
                 " on conflict (position) do update set count = counts.count + 1",
-                [each.position.number],
+                [each.position.number, each.stream_id],
             )
         sys.stdout.write(f"applied {page[-1].position.number}\n")
         sys.stdout.flush()
@@ -42,12 +42,20 @@ class Counts:
         await connection.execute("delete from counts")
 
 
-async def main(url: str, lease_seconds: float) -> None:
+async def main(url: str, lease_seconds: float, partitions: int) -> None:
     """Project small pages."""
     async with PostgresEventStore.open(url, patience_seconds=60) as store:
-        projector = Projector(store, url, Counts(), lease_seconds=lease_seconds, poll_seconds=0.1, page_max=3)
+        projector = Projector(
+            store,
+            url,
+            Counts(),
+            lease_seconds=lease_seconds,
+            poll_seconds=0.1,
+            page_max=3,
+            partitions=partitions,
+        )
         await projector.run()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], float(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3])))
