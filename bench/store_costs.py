@@ -42,14 +42,20 @@ class Costs:
 
 
 async def costs(postgres: EmbeddedPostgres) -> Costs:
-    """Read the meters, once those who caused the costs are gone: then they are on the postmaster's account."""
+    """Read the meters, once those who caused the costs are gone and on the postmaster's account."""
     async with await psycopg.AsyncConnection.connect(postgres.conninfo(), autocommit=True) as connection:
-        while await _number(connection, _OTHERS):
-            await asyncio.sleep(0.02)
+        await _alone(connection)
         version = connection.info.server_version
         syncs = await _number(connection, _SYNCS_18 if version >= _WAL_IN_IO_STATISTICS else _SYNCS_15)
         written = await _number(connection, _BYTES)
     return Costs(_cpu_seconds(postgres.pid), written, syncs)
+
+
+async def _alone(connection: psycopg.AsyncConnection) -> None:
+    while True:
+        if await _number(connection, _OTHERS) == 0:
+            return
+        await asyncio.sleep(0.02)
 
 
 async def _number(connection: psycopg.AsyncConnection, query: str) -> int:
