@@ -207,6 +207,11 @@ async def _turn(postgres: EmbeddedPostgres, plan: Plan, command: Sequence[object
             if each.stdin is not None:
                 each.stdin.write(b"go\n")
         answers = [json.loads(await _line(each)) for each in children]
+    except BaseException:
+        for each in children:
+            if each.returncode is None:
+                each.kill()
+        raise
     finally:
         await asyncio.gather(*(each.wait() for each in children))
     measured = Measured(
