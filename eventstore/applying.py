@@ -70,8 +70,8 @@ class Applier(ABC):
         """Apply events and save what belongs to them, within a transaction of its own."""
 
     @abstractmethod
-    def is_ours(self, event: StoredEvent) -> bool:
-        """Return whether an event is to be applied here and now."""
+    def ours(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        """Return the events that are to be applied here and now."""
 
     @abstractmethod
     def moved_to(self, end: Position) -> Mapping[int, Mapping[int, int]]:
@@ -154,7 +154,7 @@ class Applier(ABC):
             self.blocked = await self.parked.blocked(self.connection)
 
     async def _try(self, events: Sequence[StoredEvent], end: Position) -> Exception | None:
-        ours = [each for each in events if self.is_ours(each)]
+        ours = self.ours(events)
         behind = [each for each in ours if each.stream_id in self.blocked]
         good = [each for each in ours if each.stream_id not in self.blocked] if behind else ours
         moved = self.moved_to(end)

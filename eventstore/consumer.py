@@ -138,9 +138,10 @@ class _Desk(Applier):
         """Return whether fewer events wait than may."""
         return sum(map(len, self._waiting.values())) < self._waiting_max
 
-    def is_ours(self, event: StoredEvent) -> bool:
-        """Return whether the event's partition is held."""
-        return self.holding.partition_of(event.stream_id) in self.holding.held
+    def ours(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        """Return the events whose partition is held."""
+        held = self.holding.held
+        return [each for each in events if self.holding.partition_of(each.stream_id) in held]
 
     def moved_to(self, end: Position) -> Mapping[int, Mapping[int, int]]:
         """Return nothing: checkpoints are saved apart, now and then."""
@@ -160,7 +161,7 @@ class _Desk(Applier):
     async def take(self, page: Page, subscription: Subscription) -> None:
         """Put a page's events where they wait, and see that somebody works on them."""
         del subscription
-        for event in filter(self.holding.wants, page.events):
+        for event in self.holding.wanted(page.events):
             number = self.holding.partition_of(event.stream_id)
             self._waiting.setdefault(number, deque()).append(event)
         self.holding.note(self.holding.moved_to(page.scanned))

@@ -216,15 +216,19 @@ class Holding:
         """What is held to be kept."""
         return {number: each for number, each in self.held.items() if number not in self.surplus}
 
-    def wants(self, event: StoredEvent) -> bool:
-        """Return whether an event is for us: of a partition that is held, and not yet behind it."""
-        number = self.partition_of(event.stream_id)
-        held = self.held.get(number)
-        return (
-            held is not None
-            and number not in self.surplus
-            and held.positions.get(event.position.lane, 0) < event.position.number
-        )
+    def wanted(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        """Return the events of one lane that are for us: of a partition to be kept, and new to it."""
+        if not events:
+            return events
+        lane, count = events[0].position.lane, self.count
+        after = {number: each.positions.get(lane, 0) for number, each in self.active.items()}
+        if len(after) == count and max(after.values()) < events[0].position.number:
+            return events
+        return [
+            each
+            for each in events
+            if after.get(partition_of(each.stream_id, count), each.position.number) < each.position.number
+        ]
 
     async def leave(self, connection: AsyncConnection) -> None:
         """Let the others take everything at once."""

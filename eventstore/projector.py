@@ -166,9 +166,9 @@ class _RowApplier(Applier):
     async def close(self) -> None:
         """Do nothing, either."""
 
-    def is_ours(self, event: StoredEvent) -> bool:
-        """Return whether an event is new to a partition that is held."""
-        return self.holding.wants(event)
+    def ours(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        """Return the events that are new to a partition that is held."""
+        return self.holding.wanted(events)
 
     def moved_to(self, end: Position) -> Mapping[int, Mapping[int, int]]:
         """Return all partitions that are not there yet."""
