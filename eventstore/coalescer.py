@@ -33,8 +33,9 @@ BYTES_PER_BATCH_MAX = 1_048_576
 QUEUE_BYTES_MAX = 64 * 1_048_576
 DRAIN_SECONDS_MAX = 10.0
 BATCHES_UNDER_WAY_MAX = 2
-#: A second batch goes out beside the first only when it has so many requests: small ones had better gather.
-REQUESTS_BESIDE_MIN = 16
+#: A second batch goes out beside the first only when it has so many requests: each one costs the database as
+#: much as ten more events and a sync, so small ones had better gather.
+REQUESTS_BESIDE_MIN = 64
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")

@@ -81,7 +81,7 @@ class Database:
 
 
 #: How many come at once, and what decides which.
-waves = st.lists(st.tuples(st.integers(1, 150), st.integers(0, 2**32).map(Random)), min_size=1, max_size=5)
+waves = st.lists(st.tuples(st.integers(1, 400), st.integers(0, 2**32).map(Random)), min_size=1, max_size=5)
 losses = st.lists(st.sampled_from(["none", "none", "none", "before", "after"]), max_size=8)
 
 
