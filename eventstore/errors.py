@@ -15,6 +15,9 @@ EventStoreError
 ├── KeyDestroyed           the tenant was erased; sealed data cannot be opened any more
 ├── MasterKeyUnavailable   trouble: the master key's keeper does not answer, or refuses
 ├── MasterKeyMissing       a tenant's key is wrapped by a master key that this process was not given
+├── LogDamaged             damage: the log is not what was sealed
+├── SealConflict           damage: the archive of log seals and the database do not agree
+├── SealArchiveUnavailable trouble: the archive of log seals does not answer, or refuses
 └── UnknownEvent           a newer release stored what this one cannot read; no retry mends it
 
 A class's docstring is its default message.
@@ -151,3 +154,15 @@ class ArchiveDamaged(EventStoreError):
         self.url = url
         self.from_position = from_position
         self.to_position = to_position
+
+
+class LogDamaged(EventStoreError):
+    """The log does not fit together; it is neither sealed nor exported any further."""
+
+
+class SealConflict(EventStoreError):
+    """The archive of log seals and the database do not agree."""
+
+
+class SealArchiveUnavailable(EventStoreError):
+    """The archive of log seals does not answer, or refused."""

@@ -36,6 +36,7 @@ KEYS: Mapping[str, Callable[[], str]] = {
     "token_key": _cipher_key,
     "master_key": _cipher_key,
     "certificate_key": _cipher_key,
+    "log_seal_key": _cipher_key,
 }
 
 
@@ -112,6 +113,7 @@ def shared(
         "DATABASE_URL": database_url,
         "DIRECTORYBOLT_BIND": LOOPBACK,
         "DIRECTORYBOLT_EVIDENCE_DIR": str(evidence),
+        "DIRECTORYBOLT_LOG_SEAL_ARCHIVE": str(evidence.with_name("log_seals")),
         **queue,
     }
     if sandbox_origin:

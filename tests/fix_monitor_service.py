@@ -113,6 +113,8 @@ def variables_for(
         "DIRECTORYBOLT_SUBMITTER_ADDRESS": peers.address,
         "DIRECTORYBOLT_SLACK_WEBHOOK_URL": webhook.url,
         "DIRECTORYBOLT_SWEEP_SECONDS": "0.1",
+        "DIRECTORYBOLT_LOG_SEAL_KEY_FILE": str(folder / "log_seal_key"),
+        "DIRECTORYBOLT_LOG_SEAL_ARCHIVE": str(folder / "log_seals"),
         **more,
     }
     for name, content in (("STAFF_KEY", STAFF_KEY), ("SERVICE_KEY", SERVICE_KEY), ("TOKEN_KEY", TOKEN_KEY)):

@@ -14,9 +14,9 @@ from eventstore.audit.bundle import bundle_at
 from eventstore.audit.chain import leaf
 from eventstore.audit.event_text import to_line
 from eventstore.audit.merkle import audit_paths, root_of
-from eventstore.audit.sealer import LogDamaged
+from eventstore.audit.reading import reading
 from eventstore.audit.selection import EventRange, Extent, Source
-from eventstore.connections import READ_ROLE, connect
+from eventstore.errors import LogDamaged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -45,9 +45,9 @@ async def export(
     """Export to `target`, a folder or a .tar file; `before_release` is awaited before it gets its name.
 
     Errors: TargetTaken; LogDamaged when what is read is not what was sealed; EventsArchived;
-    StoreUnavailable; psycopg.Error; OSError.
+    StoreUnavailable; OSError.
     """
-    async with await connect(conninfo, READ_ROLE, "export") as connection, bundle_at(target) as writer:
+    async with reading(conninfo, "export") as connection, bundle_at(target) as writer:
         source = Source(store, connection)
         exporting = _Exporting(connection, source, writer, on_progress)
         if isinstance(wanted, EventRange):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from eventstore.audit.log_seal import UnreadableLogSeal, of_text, to_text
-from eventstore.errors import EventStoreError
+from eventstore.errors import SealConflict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
 _SEALS_PER_FOLDER: Final = 10_000
 _SUFFIX: Final = ".json"
-
-
-class SealConflict(EventStoreError):
-    """The archive of log seals and the database do not agree."""
-
-
-class SealArchiveUnavailable(EventStoreError):
-    """The archive of log seals does not answer, or refused."""
 
 
 class SealArchive(Protocol):
@@ -90,7 +82,8 @@ class DirectorySealArchive:
     async def add(self, seal: LogSeal) -> None:
         """Keep a seal; see SealArchive."""
         path = self._folder / relative_path(seal.lane, seal.number)
-        await asyncio.to_thread(_write_once, path, to_text(seal))
+        if not await asyncio.to_thread(_write_once, path, to_text(seal)):
+            raise SealConflict(f"lane {seal.lane}: the archive holds another log seal {seal.number} already")
 
     async def last_number(self, lane: int) -> int:
         """Return the highest number kept of a lane; see SealArchive."""
@@ -102,8 +95,11 @@ class DirectorySealArchive:
         return await asyncio.to_thread(lambda: [_read(path) for path in paths])
 
 
-def _write_once(path: Path, text: str) -> None:
-    """Write aside, then link: a file of that name is never half written, and never replaced."""
+def _write_once(path: Path, text: str) -> bool:
+    """Write aside, then link: a file of that name is never half written, and never replaced.
+
+    False when there is another text under that name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
@@ -117,8 +113,7 @@ def _write_once(path: Path, text: str) -> None:
     finally:
         fresh.unlink()
     _sync_folder(path.parent)
-    if path.read_text(encoding="ascii", errors="replace") != text:
-        raise SealConflict(f"{path} holds another log seal already")
+    return path.read_text(encoding="ascii", errors="replace") == text
 
 
 def _sync_folder(folder: Path) -> None:

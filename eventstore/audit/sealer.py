@@ -14,9 +14,8 @@ from eventstore.audit.chain import GENESIS
 from eventstore.audit.chain_walk import Range, walk
 from eventstore.audit.log_seal import NO_SEAL, LogSeal
 from eventstore.audit.raw_events import load_names, prefer_order
-from eventstore.audit.seal_archive import SealConflict
 from eventstore.connections import READ_ROLE
-from eventstore.errors import EventStoreError
+from eventstore.errors import LogDamaged, SealConflict
 from eventstore.line import Lines
 
 if TYPE_CHECKING:
@@ -31,10 +30,6 @@ if TYPE_CHECKING:
 INTERVAL_SECONDS: Final = 60.0
 EVENTS_PER_SEAL_MAX: Final = 50_000
 PATIENCE_SECONDS: Final = 30.0
-
-
-class LogDamaged(EventStoreError):
-    """The log does not fit together; it is not sealed any further."""
 
 
 class LogSealer:

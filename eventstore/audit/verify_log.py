@@ -18,8 +18,8 @@ from eventstore.audit import log_extent
 from eventstore.audit.chain import instant
 from eventstore.audit.chunk import check_apart, check_chunk
 from eventstore.audit.plan import LanePlan
+from eventstore.audit.reading import reading
 from eventstore.audit.verdict import Check, LogVerdict, in_order
-from eventstore.connections import READ_ROLE, connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -75,9 +75,9 @@ async def verify_log(
 
     Shape: with `seals`, what is kept outside counts, not what the database says; with `keys`, seals must be
     signed by one of them; `workers` 0 works in this process.
-    Errors: SealConflict when the archive holds what is no seal; psycopg.Error; OSError.
+    Errors: SealConflict when the archive holds what is no seal; StoreUnavailable; OSError.
     """
-    async with await connect(conninfo, READ_ROLE, "verify") as connection:
+    async with reading(conninfo, "verify") as connection:
         plans = await _plans(connection, seals, keys)
         tally = _Tally(findings=list(await log_extent.stray(connection)))
         total = sum(max(0, plan.head - from_position + 1) for plan in plans)
@@ -125,8 +125,9 @@ async def _checked(
             yield chunk, await check_chunk(conninfo, chunk)
         return
     loop = asyncio.get_running_loop()
-    with ProcessPoolExecutor(workers, get_context("spawn"), _end_with_parent) as pool:
-        under_way: dict[asyncio.Future[ChunkVerdict], Chunk] = {}
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _end_with_parent)
+    under_way: dict[asyncio.Future[ChunkVerdict], Chunk] = {}
+    try:
         async for chunk in _chunks(plans, from_position):
             under_way[loop.run_in_executor(pool, check_apart, conninfo, chunk)] = chunk
             if len(under_way) > 2 * workers:
@@ -135,6 +136,9 @@ async def _checked(
         while under_way:
             for each in await _next_done(under_way):
                 yield under_way.pop(each), each.result()
+    finally:
+        # Whoever asked may have gone: what is under way ends by itself soon, the rest is not begun.
+        await asyncio.to_thread(pool.shutdown, cancel_futures=True)
 
 
 async def _chunks(plans: list[LanePlan], from_position: int) -> AsyncGenerator[Chunk]:

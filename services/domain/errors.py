@@ -237,6 +237,12 @@ class EventUndecodable(DomainError):
     reason = "EVENT_UNDECODABLE"
 
 
+class LogDamaged(DomainError):
+    """The log is not what was sealed; verify it."""
+
+    reason = "LOG_DAMAGED"
+
+
 class EventUnknown(DomainError):
     """A newer release stored an event that this one does not know; ask when this one is upgraded."""
 

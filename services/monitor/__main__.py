@@ -12,13 +12,17 @@ from directorybolt.submitter.v1.submitter_service_pb2_grpc import SubmitterServi
 from eventstore.archive.archiver import Archiver
 from eventstore.archive.retention import Retention
 from services.domain.gap_rules import default_rules
+from services.monitor import log_sealing
 from services.monitor.alert_desk import AlertDesk
 from services.monitor.alert_list import AlertList
 from services.monitor.audit import Audit
+from services.monitor.audit_export import AuditExport
+from services.monitor.audit_reads import AuditReads
 from services.monitor.channel import SlackWebhook
 from services.monitor.dead_letters import DeadLetterCollector
 from services.monitor.examination import Examination
 from services.monitor.judge import GapJudge
+from services.monitor.log_sealing import LogSealing
 from services.monitor.notifier import Notifier
 from services.monitor.partition_keeper import INTERVAL_SECONDS, PartitionKeeper
 from services.monitor.remedies import Remedies
@@ -35,6 +39,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.config import (
     AlertConfig,
     ConfigError,
+    LogSealConfig,
     PeerConfig,
     RetentionConfig,
     ServiceConfig,
@@ -86,6 +91,7 @@ class Ground:
     slack: SlackWebhook | None
     rules: Sequence[GapRule]
     keeper: PartitionKeeper
+    sealing: LogSealing
 
     @property
     def ledger(self) -> Ledger:
@@ -139,6 +145,9 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
         slack=await _open_slack(AlertConfig.read(environment).slack_webhook_url, stack),
         rules=default_rules(lease, pulse),
         keeper=await _open_keeper(environment, stack, store, reads),
+        sealing=await stack.enter_async_context(
+            LogSealing.open(config.database_url, LogSealConfig.read(environment))
+        ),
     )
 
 
@@ -166,16 +175,24 @@ async def _open_slack(url: str, stack: AsyncExitStack) -> SlackWebhook | None:
 
 def _parts(ground: Ground) -> Parts:
     sealer = TokenSealer(ground.config.token_secret, ground.clock)
+    url, audit_reads = ground.config.database_url, AuditReads(ground.store)
     return Parts(
         store=ground.store,
         rules=ground.rules,
         examination=Examination(
-            ground.reads, ground.scheduler, ground.submitter, ground.clock, lambda: ground.keeper.trouble
+            ground.reads,
+            ground.scheduler,
+            ground.submitter,
+            ground.clock,
+            retention_trouble=lambda: ground.keeper.trouble,
+            sealing_trouble=lambda: ground.sealing.trouble,
         ),
         alerts=AlertList(ground.reads, sealer),
-        audit=Audit(ground.store, sealer),
+        audit=Audit(ground.store, sealer, audit_reads),
         state_as_of=StateAsOf(ground.store, sealer),
-        verification=Verification(ground.store, sealer),
+        verification=Verification(url, ground.store, ground.sealing, audit_reads, sealer),
+        export=AuditExport(url, ground.store, audit_reads, sealer),
+        audit_reads=audit_reads,
     )
 
 
@@ -192,6 +209,7 @@ def _loops(ground: Ground) -> Sequence[Loop]:
         _loop(ground, "gap judge", _judge(ground).run_once, judge_seconds),
         _loop(ground, "dead letter collector", collector.run_once, COLLECT_SECONDS),
         _loop(ground, "partition keeper", ground.keeper.run_once, INTERVAL_SECONDS),
+        _loop(ground, "log sealer", ground.sealing.run_once, log_sealing.INTERVAL_SECONDS),
         *_notifiers(ground),
         pulse,
     ]

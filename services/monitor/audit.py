@@ -19,20 +19,23 @@ if TYPE_CHECKING:
 
     from eventstore.store import EventStore
     from eventstore.types import StoredEvent
+    from services.monitor.audit_reads import AuditReads
     from services.runtime.tokens import TokenSealer
 
 PAGE_DEFAULT: Final = 200
 PAGE_MAX: Final = 1_000
 _SCAN_EVENTS: Final = 500
 _POLL_SECONDS: Final = 1.0
+_SCOPE_CHARACTERS_MAX: Final = 500
 
 
 class Audit:
     """Reads for one store."""
 
-    def __init__(self, store: EventStore, sealer: TokenSealer) -> None:
+    def __init__(self, store: EventStore, sealer: TokenSealer, reads: AuditReads) -> None:
         self._store = store
         self._sealer = sealer
+        self._reads = reads
 
     async def stream(self, request: pb.ReadStreamRequest) -> pb.ReadStreamResponse:
         """Return a stream's events from a version on, and the version that the stream is at.
@@ -43,10 +46,12 @@ class Audit:
         size = arguments.page_size(request.page_size, default=PAGE_DEFAULT, most=PAGE_MAX)
         first = max(1, arguments.natural(request.from_version, "from_version"))
         page = await self._store.read_stream(stream_id, from_version=first, limit=size)
-        return pb.ReadStreamResponse(
+        answer = pb.ReadStreamResponse(
             events=[event_view(stored, self._sealer) for stored in page],
             stream_version=await self._version(stream_id, page, whole=len(page) < size),
         )
+        await self._reads.record("ReadStream", f"stream {stream_id} from version {first}", len(page))
+        return answer
 
     async def _version(self, stream_id: UUID, page: Sequence[StoredEvent], *, whole: bool) -> int:
         """Return the version of a stream of which a page is known; `whole` when nothing follows it."""
@@ -73,6 +78,8 @@ class Audit:
         heads = {lane: (await self._store.head(lane)).number for lane in ledger.positions}
         if any(number > heads[lane] for lane, number in ledger.positions.items()):
             raise PositionBeyondEnd
+        count = sum(heads[lane] - number for lane, number in ledger.positions.items())
+        await self._reads.record("ReadAll", _words(request, ledger.positions, heads), count)
         while request.follow or any(number < heads[lane] for lane, number in ledger.positions.items()):
             before = dict(ledger.positions)
             for lane, number in before.items():
@@ -92,6 +99,13 @@ class Audit:
         if others:
             view.position = self._sealer.position_token(stored.position, *others)
         return pb.ReadAllResponse(event=view)
+
+
+def _words(request: pb.ReadAllRequest, after: Mapping[int, int], heads: Mapping[int, int]) -> str:
+    only = ", ".join(sorted([*request.categories, *request.event_types])) or "everything"
+    places = "; ".join(f"lane {lane}, positions {after[lane] + 1} to {heads[lane]}" for lane in heads)
+    end = " and what follows" if request.follow else ""
+    return f"{only}: {places}{end}"[:_SCOPE_CHARACTERS_MAX]
 
 
 def _unknown(request: pb.ReadAllRequest) -> Iterator[FieldViolation]:

@@ -6,8 +6,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from directorybolt.monitor.v1 import audit_pb2, monitor_service_pb2_grpc, state_as_of_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
-from directorybolt.monitor.v1 import monitor_service_pb2_grpc, state_as_of_pb2
 
 from services.monitor.alert_desk import AlertDesk
 from services.monitor.views import alert_view, rule_view
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from services.domain.gap_rules import GapRule
     from services.monitor.alert_list import AlertList
     from services.monitor.audit import Audit
+    from services.monitor.audit_export import AuditExport
+    from services.monitor.audit_reads import AuditReads
     from services.monitor.examination import Examination
     from services.monitor.state_as_of import StateAsOf
     from services.monitor.verification import Verification
@@ -47,6 +49,8 @@ class Parts:
     audit: Audit
     state_as_of: StateAsOf
     verification: Verification
+    export: AuditExport
+    audit_reads: AuditReads
 
 
 class MonitorServicer(monitor_service_pb2_grpc.MonitorServiceServicer):
@@ -109,12 +113,33 @@ class MonitorServicer(monitor_service_pb2_grpc.MonitorServiceServicer):
     ) -> state_as_of_pb2.GetStateAsOfResponse:
         """Explain a state."""
         del context
-        return await self._parts.state_as_of.explain(request)
+        answer = await self._parts.state_as_of.explain(request)
+        count = len(answer.state.steps) + sum(len(each.steps) for each in answer.submissions)
+        await self._parts.audit_reads.record("GetStateAsOf", request.name, count)
+        return answer
 
     async def VerifyLog(self, request: pb.VerifyLogRequest, context: Context) -> pb.VerifyLogResponse:
-        """Recompute the hash chain."""
+        """Recompute the hash chain of the last events."""
         del request, context
         return await self._parts.verification.run()
+
+    async def VerifyWholeLog(
+        self, request: audit_pb2.VerifyWholeLogRequest, context: Context
+    ) -> AsyncGenerator[audit_pb2.VerifyWholeLogResponse]:
+        """Verify the whole log."""
+        del context
+        async with aclosing(self._parts.verification.whole(request)) as answers:
+            async for each in answers:
+                yield each
+
+    async def ExportLog(
+        self, request: audit_pb2.ExportLogRequest, context: Context
+    ) -> AsyncGenerator[audit_pb2.ExportLogResponse]:
+        """Export events with their proof."""
+        del context
+        async with aclosing(self._parts.export.run(request)) as chunks:
+            async for each in chunks:
+                yield each
 
     def _desk(self) -> AlertDesk:
         """Return a desk that acts in the name of the caller."""

@@ -252,6 +252,29 @@ class CertificateConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSealConfig:
+    """Which key seals the log, and where seals are kept outside: a folder, or s3://bucket/prefix.
+
+    Shape: without a key file nothing is sealed; without an archive seals stand in the database alone.
+    """
+
+    key_file: Path | None
+    archive: str
+
+    @classmethod
+    def read(cls, env: Environment) -> LogSealConfig:
+        """Read it from the environment.
+
+        Errors: ConfigError naming the variable.
+        """
+        key_file = env.text(_PREFIX + "LOG_SEAL_KEY_FILE", "")
+        return cls(
+            key_file=Path(key_file) if key_file else None,
+            archive=env.text(_PREFIX + "LOG_SEAL_ARCHIVE", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class EvidenceConfig:
     """Where proof pictures are kept."""
 

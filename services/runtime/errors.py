@@ -79,6 +79,7 @@ CODES: Final[Mapping[type[domain.DomainError], grpc.StatusCode]] = {
     domain.ReadModelBehind: _C.UNAVAILABLE,
     domain.CustomerBusy: _C.UNAVAILABLE,
     domain.EventUndecodable: _C.DATA_LOSS,
+    domain.LogDamaged: _C.DATA_LOSS,
     domain.EventUnknown: _C.FAILED_PRECONDITION,
     DeadlinePassed: _C.DEADLINE_EXCEEDED,
     MethodNotFound: _C.UNIMPLEMENTED,
@@ -98,6 +99,9 @@ STORE_ERRORS: Final[Mapping[type[store.EventStoreError], type[domain.DomainError
     store.MasterKeyUnavailable: domain.StoreDown,
     store.MasterKeyMissing: InternalFault,
     store.UnknownEvent: domain.EventUnknown,
+    store.LogDamaged: domain.LogDamaged,
+    store.SealConflict: domain.LogDamaged,
+    store.SealArchiveUnavailable: domain.StoreDown,
 }
 
 _BY_REASON: Final[Mapping[str, type[domain.DomainError]]] = {each.reason: each for each in CODES}

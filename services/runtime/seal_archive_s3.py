@@ -20,14 +20,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from eventstore.audit.log_seal import to_text
-from eventstore.audit.seal_archive import (
-    SealArchiveUnavailable,
-    SealConflict,
-    folder_of,
-    number_of,
-    read_seal,
-    relative_path,
-)
+from eventstore.audit.seal_archive import folder_of, number_of, read_seal, relative_path
+from eventstore.errors import SealArchiveUnavailable, SealConflict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence

@@ -22,8 +22,8 @@ from eventstore.audit.bundle import TargetTaken
 from eventstore.audit.chain import leaf
 from eventstore.audit.event_text import to_line
 from eventstore.audit.export import export
-from eventstore.audit.sealer import LogDamaged
 from eventstore.audit.selection import EventRange, Selected
+from eventstore.errors import LogDamaged
 from eventstore.types import NewEvent, StreamAppend
 from tests.fix_events import OTHER_TENANT, TENANT, event
 from tests.fix_seals import OTHER_SIGNER, SIGNER, SealedLog, seal_everything, sealed_log

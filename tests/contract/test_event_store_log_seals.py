@@ -18,9 +18,9 @@ from eventstore.audit import seal_table
 from eventstore.audit.chain import leaf
 from eventstore.audit.log_seal import NO_SEAL, LogSeal, UnreadableLogSeal, of_text, to_text
 from eventstore.audit.merkle import root_of
-from eventstore.audit.seal_archive import DirectorySealArchive, SealConflict, relative_path
-from eventstore.audit.sealer import LogDamaged
+from eventstore.audit.seal_archive import DirectorySealArchive, relative_path
 from eventstore.audit.verify_log import verify_log
+from eventstore.errors import LogDamaged, SealConflict
 from eventstore.postgres import PostgresEventStore
 from tests.fix_events import append_to, read_everything
 from tests.fix_seals import OTHER_SIGNER, SIGNER, SealedLog, found, seal_everything, sealed_log, sealer

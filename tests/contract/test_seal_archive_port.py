@@ -12,12 +12,8 @@ import pytest
 import pytest_asyncio
 
 from eventstore.audit.log_seal import LogSeal, to_text
-from eventstore.audit.seal_archive import (
-    DirectorySealArchive,
-    SealArchiveUnavailable,
-    SealConflict,
-    relative_path,
-)
+from eventstore.audit.seal_archive import DirectorySealArchive, relative_path
+from eventstore.errors import SealArchiveUnavailable, SealConflict
 from services.runtime.seal_archive_s3 import S3SealArchive
 from tests.fix_object_storage import s3, s3_environment
 

@@ -94,6 +94,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Jobs of the customer are still being cancelled; ask again."""
     ERROR_REASON_ERASURE_NOT_FOUND: _ErrorReason.ValueType  # 35
     """No such erasure certificate: nobody of this name was erased."""
+    ERROR_REASON_LOG_DAMAGED: _ErrorReason.ValueType  # 36
+    """The log is not what was sealed: verify it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed; the name without its prefix is `ErrorInfo.reason`."""
@@ -170,4 +172,6 @@ ERROR_REASON_CUSTOMER_BUSY: ErrorReason.ValueType  # 34
 """Jobs of the customer are still being cancelled; ask again."""
 ERROR_REASON_ERASURE_NOT_FOUND: ErrorReason.ValueType  # 35
 """No such erasure certificate: nobody of this name was erased."""
+ERROR_REASON_LOG_DAMAGED: ErrorReason.ValueType  # 36
+"""The log is not what was sealed: verify it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
