@@ -11,17 +11,17 @@ from eventstore.archive.parquet_writer import Span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from psycopg import AsyncConnection
+
+    from eventstore.archive.object_storage import ObjectStorage
 
 EVENTS: Final = "events"
 STREAMS: Final = "streams"
 
 _ARCHIVES: LiteralString = (
-    "select from_position, to_position, url, events, hot_bytes, last_recorded_at, detached_at, dropped_at,"
-    " hold_until, deleted_at, erased_at from es.archive"
+    "select from_position, to_position, url, deleted_at is not null from es.archive"
     " where to_position > %(first)s and from_position <= %(last)s order by from_position"
 )
 _DELETED_UNTIL: LiteralString = (
@@ -32,6 +32,9 @@ _OBJECTS: LiteralString = (
     "select content, name, bytes, sha256, footer_from, footer_sha256 from es.archive_object"
     " where from_position = %(archive)s"
 )
+_RECORDED: LiteralString = (
+    "select l.log_id, o.name from es.log_identity l left join es.archive_object o on true"
+)
 _PARTS: LiteralString = (
     "select number, byte_from, bytes, sha256, lane, first_position, last_position, first_stream_id,"
     " last_stream_id from es.archive_part where from_position = %(archive)s and content = %(content)s"
@@ -41,19 +44,12 @@ _PARTS: LiteralString = (
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """A partition that was archived, and how far it went since; `to_position` is the first one after."""
+    """A partition that was archived; `to_position` is the first one after."""
 
     from_position: int
     to_position: int
     url: str
-    events: int
-    hot_bytes: int
-    last_recorded_at: datetime
-    detached_at: datetime | None
-    dropped_at: datetime | None
-    hold_until: datetime | None
-    deleted_at: datetime | None
-    erased_at: datetime | None
+    is_deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +101,16 @@ async def objects(connection: AsyncConnection, archive: int) -> Mapping[str, Arc
         content: ArchivedObject(name, size, sha256, Span(footer_from, size - footer_from, footer_sha256))
         for content, name, size, sha256, footer_from, footer_sha256 in rows
     }
+
+
+async def unrecorded(connection: AsyncConnection, storage: ObjectStorage) -> Sequence[str]:
+    """Return the names of this log's objects that no archive consists of: left behind by who was killed.
+
+    Errors: ObjectStorageUnavailable.
+    """
+    rows = await _rows(connection, _RECORDED, {})
+    recorded = {name for _, name in rows}
+    return [name for name in await storage.names(f"{rows[0][0]}/") if name not in recorded] if rows else []
 
 
 async def event_spans(connection: AsyncConnection, archive: int) -> Sequence[EventSpan]:

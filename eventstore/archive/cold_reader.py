@@ -89,7 +89,7 @@ class ColdReader:
             missing = range(versions.start + len(found), versions.stop)
             if not missing:
                 break
-            if archive.deleted_at is None:
+            if not archive.is_deleted:
                 found += await self._versions(archive, stream_id, missing)
         if len(found) < len(versions) or found[0].version != versions.start:
             await self._archives(first_position, archived_until - 1)
@@ -114,9 +114,9 @@ class ColdReader:
     async def _archives(self, first: int, last: int, *, deleted_too: bool = False) -> Sequence[Archived]:
         found: Sequence[Archived] = await self._ask(lambda each: archived.archives(each, first, last))
         for archive in found:
-            if archive.deleted_at is not None and not deleted_too:
+            if archive.is_deleted and not deleted_too:
                 raise EventsDeleted(*await self._ask(archived.deleted_until))
-            if self._storage is None and archive.deleted_at is None:
+            if self._storage is None and not archive.is_deleted:
                 raise EventsArchived(archive.from_position, archive.to_position - 1, archive.url)
         return found
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from eventstore.archive.arrow import arrow, compute, events_of, parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Sequence
     from uuid import UUID
 
     from eventstore.types import StoredEvent
@@ -33,12 +33,6 @@ class Footer:
         self._file_bytes = file_bytes
         # The length of the magic letters stands before: a footer alone is no file.
         self._metadata = parquet().read_metadata(io.BytesIO(b"PAR1" + content))
-
-    @property
-    def about(self) -> Mapping[str, str]:
-        """Return what the file says of itself."""
-        pairs: Mapping[bytes, bytes] = self._metadata.metadata or {}
-        return {name.decode(): value.decode() for name, value in pairs.items() if name != b"ARROW:schema"}
 
     def table(self, number: int, start: int, content: bytes) -> Any:
         """Decode a row group from its bytes, which begin at `start` of the file."""

@@ -11,14 +11,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from eventstore.archive.archived import unrecorded
 from eventstore.archive.archiver import Archiver, Step
 from eventstore.archive.opening import open_storage
 from eventstore.archive.partition_list import HOT, list_partitions
 from eventstore.archive.restore import Restorer
+from eventstore.archive.session import connected
 from eventstore.archive.speed import measure_reads
 from eventstore.commands import session
 from eventstore.commands.ages import Age
-from eventstore.connections import READ_ROLE, connect
+from eventstore.connections import READ_ROLE
 from eventstore.postgres import PostgresEventStore
 
 if TYPE_CHECKING:
@@ -109,9 +111,11 @@ def archive(
 @click.option("--events", default=20_000, show_default=True, help="How many events to read of each kind.")
 def status(database: str, url: str, adapter: str, *, as_json: bool, events: int) -> None:
     """Say how much is hot and how much archived, and measure how fast both are read."""
-    hot_and_cold = session.run(_measured(database, url, adapter, events))
+    hot_and_cold, left_behind = session.run(_measured(database, url, adapter, events))
     rows = [asdict(each) for each in hot_and_cold]
     session.show(rows, as_json=as_json, title="hot and archived events", empty="there are no events")
+    for name in left_behind:
+        click.echo(f"note: nothing recorded consists of {name}", err=True)
 
 
 @archive.command()
@@ -169,9 +173,13 @@ async def _archive(database: str, url: str, adapter: str, hot: timedelta) -> Seq
     return done
 
 
-async def _measured(database: str, url: str, adapter: str, events: int) -> Sequence[ReadSpeed]:
+async def _measured(
+    database: str, url: str, adapter: str, events: int
+) -> tuple[Sequence[ReadSpeed], Sequence[str]]:
     async with open_storage(url, adapter) as cold, PostgresEventStore.open(database, cold=cold) as store:
-        return await measure_reads(store, await _partitions(database), events)
+        async with connected(database, READ_ROLE) as connection:
+            left_behind = await unrecorded(connection, cold)
+        return await measure_reads(store, await _partitions(database), events), left_behind
 
 
 async def _figures(database: str, partition: PartitionInfo, seconds: float) -> ArchivedFigures:
@@ -188,11 +196,8 @@ async def _figures(database: str, partition: PartitionInfo, seconds: float) -> A
 
 
 async def _partitions(database: str) -> Sequence[PartitionInfo]:
-    connection = await connect(database, READ_ROLE, "archive status")
-    try:
+    async with connected(database, READ_ROLE) as connection:
         return await list_partitions(connection)
-    finally:
-        await connection.close()
 
 
 def _progress() -> Progress:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from eventstore.archive.partition_list import HOT, list_partitions, logs_without_room
+from eventstore.archive.session import connected
 from eventstore.commands import session
 from eventstore.commands.ages import Age
-from eventstore.connections import READ_ROLE, connect
+from eventstore.connections import READ_ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,11 +39,8 @@ def partitions(database: str, *, as_json: bool, older_than: timedelta) -> None:
 
 
 async def _partitions(database: str, hot: timedelta) -> Sequence[PartitionInfo]:
-    connection = await connect(database, READ_ROLE, "partitions")
-    try:
+    async with connected(database, READ_ROLE) as connection:
         return await list_partitions(connection, hot)
-    finally:
-        await connection.close()
 
 
 def _row(each: PartitionInfo) -> Mapping[str, object]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
@@ -26,7 +27,6 @@ from tests.fix_events import OTHER_TENANT, TENANT, append_to, read_everything
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from uuid import UUID
 
     from eventstore.types import StoredEvent
 
@@ -176,3 +176,29 @@ async def findings(url: str) -> Sequence[str]:
     """Return what the doctor finds, the settings of the tests' server aside."""
     examined = [each async for each in examine(url, deep=True)]
     return [each.what for found in examined if found.name != "settings" for each in found.findings]
+
+
+async def test_any_reader_of_parquet_reads_the_files_and_what_they_say_of_themselves(
+    ledger: PostgresEventStore, database_url: str, storage: FolderStorage
+) -> None:
+    await fill(ledger, 1_500)
+    log = await read_everything(ledger)
+    await archive_everything_due(ledger, database_url, storage)
+    (events_name, streams_name) = sorted(await storage.names(""), key=lambda name: ".streams." in name)
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+
+    events = parquet.read_table(storage.url_of(events_name).removeprefix("file://"))
+    streams = parquet.read_table(storage.url_of(streams_name).removeprefix("file://"))
+
+    assert events.column("position").to_pylist() == list(range(1, 1_001))
+    assert events.column("category").to_pylist() == [each.category for each in log[:1_000]]
+    assert events.column("recorded_at").to_pylist() == [each.recorded_at for each in log[:1_000]]
+    about = parquet.read_metadata(storage.url_of(events_name).removeprefix("file://")).metadata
+    assert about[b"format_version"] == b"1"
+    assert (about[b"from_position"], about[b"to_position"]) == (b"1", b"1000")
+    assert about[b"hash_before_0"] == b"0" * 64
+    assert about[b"end_hash_0"].decode() == log[999].hash.hex()
+    assert events_name.startswith(about[b"log_id"].decode())
+    ids = [UUID(bytes=each) for each in streams.column("stream_id").to_pylist()]
+    assert ids == sorted({each.stream_id for each in log[:1_000]})
+    assert sum(streams.column("events").to_pylist()) == 1_000

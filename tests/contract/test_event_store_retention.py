@@ -132,6 +132,21 @@ async def test_archiving_says_what_it_would_do_and_what_it_did(
     assert all(each["reads_per_second"] > 0 for each in speeds)
 
 
+async def test_what_a_killed_archiving_left_in_storage_is_named(
+    ledger: PostgresEventStore, database_url: str, folder: str
+) -> None:
+    await rows("archive", "--database", database_url, "--to", folder, "--older-than", "0s")
+    storage = FolderStorage(Path(folder))
+    (name, *_) = await storage.names("")
+    await storage.put_if_absent(f"{name}.again", Path(__file__))
+
+    result = await command("archive", "status", "--database", database_url, "--to", folder)
+
+    assert result.exit_code == 0
+    assert f"nothing recorded consists of {name}.again" in result.stderr
+    assert result.stderr.count("nothing recorded") == 1
+
+
 async def test_an_address_that_no_adapter_knows_is_one_sentence(database_url: str) -> None:
     result = await command("archive", "--database", database_url, "--to", "s3://somewhere")
 
