@@ -71,6 +71,19 @@ _BEGIN: LiteralString = (
     " left join lateral ("
 )
 _END: LiteralString = ") as e on true"
+#: How many positions of a range are there, from where the database has them.
+_COUNT: LiteralString = (
+    "select floor, (select count(*) from es.event"
+    " where lane = %(lane)s and position > floor and position <= %(scanned)s)"
+    " from (select greatest(%(after)s, coalesce(max(to_position), 1) - 1) as floor"
+    " from es.archive where detached_at is not null) as archived"
+)
+_FIRST_HOLE: LiteralString = (
+    "select before, position from ("
+    " select position, lag(position, 1, %(after)s::bigint) over (order by position) as before"
+    " from es.event where lane = %(lane)s and position > %(after)s) as following"
+    " where position <> before + 1 order by position limit 1"
+)
 #: Around a query of a stream, for the same reason: where the stream is.
 _PLACE: LiteralString = (
     "select coalesce((select max(to_position) from es.archive where detached_at is not null), 1),"
@@ -202,9 +215,11 @@ class Reader:
             connection, query, {**wanted, **self._wanted(only)}, only.tenant
         )
         events = await self._events(connection, rows)
-        full = len(events) == limit
-        page = Page(events, events[-1].position if full else Position(after.lane, until))
-        return HotPage(page, archived_until if after.lane != PULSE_LANE else 1)
+        scanned = events[-1].position if len(events) == limit else Position(after.lane, until)
+        if after.lane == PULSE_LANE:
+            return HotPage(Page(events, scanned))
+        hole = None if only.tenant else await _hole(connection, after, scanned)
+        return HotPage(Page(events, scanned, hole), archived_until)
 
     async def _learn(self, connection: AsyncConnection, only: Filter) -> None:
         known = only.categories <= self._names.category_ids.keys()
@@ -279,6 +294,16 @@ async def _rows_and_archived_until(
 ) -> tuple[int, Sequence[Row]]:
     rows = await _rows_of(connection, _BEGIN + query + _END, wanted, tenant)
     return rows[0][0], [row[1:] for row in rows if row[1] is not None]
+
+
+async def _hole(connection: AsyncConnection, after: Position, scanned: Position) -> tuple[int, int] | None:
+    """Return what is before and after the first missing position of a range: a filter would hide it."""
+    wanted = {"lane": after.lane, "after": after.number, "scanned": scanned.number}
+    [(floor, present)] = await _rows(connection, _COUNT, wanted)
+    if present >= scanned.number - floor:
+        return None
+    rows = await _rows(connection, _FIRST_HOLE, {**wanted, "after": floor})
+    return (rows[0][0], rows[0][1]) if rows else (floor, scanned.number + 1)
 
 
 def _begins_later(after: Position, rows: Sequence[Row]) -> bool:

@@ -135,7 +135,7 @@ class Subscription:
     def _sound(self, after: Position, page: Page) -> Page:
         """Return a page up to the first hole in it; with nothing before the hole there is an alarm."""
         if self._only != EVERYTHING:
-            return page
+            return page if page.hole is None else self._before_hidden_hole(after, page, *page.hole)
         expected = after.number + 1
         if after.lane == PULSE_LANE and page.events:
             # Old pulses are dropped by the partition: a reader that was away for days begins later.
@@ -147,6 +147,12 @@ class Subscription:
         if page.scanned.number != expected - 1:
             return _before_hole(after, page.events, page.scanned.number)
         return page
+
+    def _before_hidden_hole(self, after: Position, page: Page, before: int, found: int) -> Page:
+        if before == after.number:
+            raise HoleInLog(after, found)
+        events = [each for each in page.events if each.position.number <= before]
+        return Page(events, Position(after.lane, before))
 
 
 def _before_hole(after: Position, events: Sequence[StoredEvent], found: int) -> Page:

@@ -88,7 +88,8 @@ class Appended:
     """Where an append went.
 
     Shape: `versions` holds the version of each stream after it, in the order of the request;
-    `duplicate` is True when the same event ids had been appended before, and this is the first answer.
+    `duplicate` is True when the same event ids had been appended before, and this is the first answer; an
+    append that the store itself had to send twice is no duplicate of itself.
     """
 
     versions: Sequence[int]
@@ -166,10 +167,15 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events in log order, and how far the log was looked at: `scanned` may lie beyond the last of them."""
+    """Events in log order, and how far the log was looked at: `scanned` may lie beyond the last of them.
+
+    Shape: `hole` is told where a filter hides it: the last position before the first that is missing, and the
+    next that is there.
+    """
 
     events: Sequence[StoredEvent]
     scanned: Position
+    hole: tuple[int, int] | None = None
 
 
 class Defect(Enum):

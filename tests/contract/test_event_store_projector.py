@@ -306,10 +306,30 @@ async def test_another_process_can_wait_for_a_position(ledger: PostgresEventStor
     assert await rows(url) == [1]
 
 
-@pytest.mark.parametrize(("first", "last"), [(3, 3), (1, 5), (3, 602)])
-async def test_missing_events_pause_the_projector_with_an_alarm(
-    ledger: PostgresEventStore, url: str, caplog: pytest.LogCaptureFixture, first: int, last: int
+async def test_a_hole_is_noticed_by_one_who_wants_nothing_of_what_is_missing(
+    ledger: PostgresEventStore, url: str
 ) -> None:
+    await ledger.append(append_to(count=5, category="profile"))
+    await ledger.append(append_to(count=5))
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("alter table es.event_from_1 disable trigger all")
+        await connection.execute("delete from es.event_from_1 where position = 4")
+
+    only = Filter(frozenset({"job"}))
+    async with projecting(ledger, url, Tally(only=only)):
+        assert (await paused(url))[0] == 4
+
+
+@pytest.mark.parametrize("only", [Filter(), Filter(categories=frozenset({"job", "profile"}))])
+@pytest.mark.parametrize("lost", [(3, 3), (1, 5), (3, 602), (699, 699)])
+async def test_missing_events_pause_the_projector_with_an_alarm(
+    ledger: PostgresEventStore,
+    url: str,
+    caplog: pytest.LogCaptureFixture,
+    lost: tuple[int, int],
+    only: Filter,
+) -> None:
+    first, last = lost
     await ledger.append(append_to(count=700))
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("alter table es.event_from_1 disable trigger all")
@@ -317,7 +337,7 @@ async def test_missing_events_pause_the_projector_with_an_alarm(
             "delete from es.event_from_1 where position between %s and %s", [first, last]
         )
 
-    async with projecting(ledger, url, Tally()):
+    async with projecting(ledger, url, Tally(only=only)):
         assert await paused(url) == (
             first,
             f"HoleInLog: lane 0: position {first - 1} is followed by {last + 1}",
