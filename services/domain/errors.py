@@ -237,6 +237,12 @@ class EventUndecodable(DomainError):
     reason = "EVENT_UNDECODABLE"
 
 
+class EventsDeleted(Refusal):
+    """What was asked for was deleted when its time was over; the log begins later."""
+
+    reason = "EVENTS_DELETED"
+
+
 class LogDamaged(DomainError):
     """The log is not what was sealed; verify it."""
 

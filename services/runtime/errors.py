@@ -69,6 +69,7 @@ CODES: Final[Mapping[type[domain.DomainError], grpc.StatusCode]] = {
     domain.CustomerErased: _C.FAILED_PRECONDITION,
     domain.LeaseLost: _C.FAILED_PRECONDITION,
     domain.PositionBeyondEnd: _C.OUT_OF_RANGE,
+    domain.EventsDeleted: _C.OUT_OF_RANGE,
     domain.EtagMismatch: _C.ABORTED,
     domain.StreamMovedOn: _C.ABORTED,
     domain.RateLimited: _C.RESOURCE_EXHAUSTED,
@@ -87,7 +88,8 @@ CODES: Final[Mapping[type[domain.DomainError], grpc.StatusCode]] = {
 }
 
 # What the store says in its own words, in the words of the domain. Its texts name streams and hosts, so
-# the domain's go on the wire. An append that breaks a limit, or that reuses an id, is a bug of ours.
+# the domain's go on the wire. An append that breaks a limit, or that reuses an id, is a bug of ours; so is
+# a process that was not told where the archive is.
 STORE_ERRORS: Final[Mapping[type[store.EventStoreError], type[domain.DomainError]]] = {
     store.WrongExpectedVersion: domain.StreamMovedOn,
     store.EventIdReused: InternalFault,
@@ -100,6 +102,11 @@ STORE_ERRORS: Final[Mapping[type[store.EventStoreError], type[domain.DomainError
     store.MasterKeyMissing: InternalFault,
     store.UnknownEvent: domain.EventUnknown,
     store.LogDamaged: domain.LogDamaged,
+    store.PassingTrouble: domain.StoreDown,
+    store.HoleInLog: domain.LogDamaged,
+    store.EventsArchived: InternalFault,
+    store.EventsDeleted: domain.EventsDeleted,
+    store.ArchiveDamaged: domain.LogDamaged,
     store.SealConflict: domain.LogDamaged,
     store.SealArchiveUnavailable: domain.StoreDown,
 }
@@ -117,7 +124,8 @@ _BARE_CODES: Final[Mapping[grpc.StatusCode, type[domain.DomainError]]] = {
 def as_domain_error(error: BaseException) -> domain.DomainError | None:
     """Return the error in the domain's words; None when it is a bug of ours."""
     if isinstance(error, store.EventStoreError):
-        found = STORE_ERRORS.get(type(error))
+        known = (STORE_ERRORS.get(each) for each in type(error).__mro__)
+        found = next((each for each in known if each is not None), None)
         error = found() if found is not None else error
     if not isinstance(error, domain.DomainError) or isinstance(error, InternalFault):
         return None

@@ -96,6 +96,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No such erasure certificate: nobody of this name was erased."""
     ERROR_REASON_LOG_DAMAGED: _ErrorReason.ValueType  # 36
     """The log is not what was sealed: verify it."""
+    ERROR_REASON_EVENTS_DELETED: _ErrorReason.ValueType  # 37
+    """What was asked for was deleted when its time was over."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed; the name without its prefix is `ErrorInfo.reason`."""
@@ -174,4 +176,6 @@ ERROR_REASON_ERASURE_NOT_FOUND: ErrorReason.ValueType  # 35
 """No such erasure certificate: nobody of this name was erased."""
 ERROR_REASON_LOG_DAMAGED: ErrorReason.ValueType  # 36
 """The log is not what was sealed: verify it."""
+ERROR_REASON_EVENTS_DELETED: ErrorReason.ValueType  # 37
+"""What was asked for was deleted when its time was over."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
