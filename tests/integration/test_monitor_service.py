@@ -327,15 +327,27 @@ async def test_services_may_ask_for_health_but_not_answer_alerts_nor_read_the_lo
         await refused(errors.ScopeMissing, stub.VerifyLog(pb.VerifyLogRequest()))
 
 
-async def test_an_event_of_a_newer_release_is_data_loss_and_not_a_stack_trace(monitor: Monitor) -> None:
+async def test_an_event_of_a_newer_release_is_shown_by_its_name_without_its_data(monitor: Monitor) -> None:
     submission_id = await monitor.dead_letter()
     await monitor.as_superuser("insert into es.event_type (id, name) values (999, 'SubmissionMoonwalked')")
     await monitor.as_superuser(
         "update es.event_from_1 set event_type = 999 where stream_id = %s", submission_id
     )
 
+    read = await monitor.stub.ReadStream(pb.ReadStreamRequest(stream_id=str(submission_id)))
+
+    assert {each.event_type for each in read.events} == {"SubmissionMoonwalked"}
+    assert {each.WhichOneof("data") for each in read.events} == {None}
+
+
+async def test_an_event_that_was_damaged_is_data_loss_and_not_a_stack_trace(monitor: Monitor) -> None:
+    submission_id = await monitor.dead_letter()
+    await monitor.as_superuser(
+        "update es.event_from_1 set payload = decode('ff', 'hex') where stream_id = %s", submission_id
+    )
+
     with pytest.raises(grpc.aio.AioRpcError) as found:
         await monitor.stub.ReadStream(pb.ReadStreamRequest(stream_id=str(submission_id)))
 
     assert found.value.code() == grpc.StatusCode.DATA_LOSS
-    assert "SubmissionMoonwalked" in (found.value.details() or "")
+    assert "does not decode" in (found.value.details() or "")
