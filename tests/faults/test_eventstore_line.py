@@ -9,17 +9,21 @@ from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import psycopg
 import pytest_asyncio
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from eventstore import wire
 from eventstore.audit.verify import verify
 from eventstore.postgres import PostgresEventStore
-from eventstore.types import NO_STREAM
-from tests.fix_events import append_to, read_everything
+from eventstore.types import NO_STREAM, StreamAppend
+from tests.fix_events import TENANT, append_to, event, read_everything
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
+
+    import pytest
 
 pytest_plugins = ["tests.fix_postgres"]
 
@@ -29,6 +33,8 @@ class Loss(Enum):
 
     REQUEST = "request"
     ANSWER = "answer"
+    #: Nothing comes back, and nobody says so.
+    SILENCE = "silence"
 
 
 class Line:
@@ -36,6 +42,7 @@ class Line:
 
     def __init__(self, target: str) -> None:
         self.lost_count = 0
+        self.heard_enough = asyncio.Event()
         self._target = target
         self._planned: list[Loss] = []
 
@@ -75,6 +82,8 @@ class Line:
             downstream.write(data)
             await downstream.drain()
             await upstream.read(1 << 20)
+        if loss is Loss.SILENCE:
+            await self.heard_enough.wait()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -145,6 +154,46 @@ async def test_an_append_that_never_arrived_is_sent_again(line_and_url: tuple[Li
 
         assert line.lost_count == 2
         assert (list(answer.versions), answer.position.number, answer.duplicate) == ([1], 2, False)
+
+
+async def test_a_line_that_swallows_everything_is_given_up(
+    line_and_url: tuple[Line, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, url = line_and_url
+    monkeypatch.setattr(wire, "CALL_SECONDS_MAX", 0.3)
+    async with asyncio.timeout(20), PostgresEventStore.open(url) as store:
+        await store.append(append_to())
+        line.lose(Loss.SILENCE)
+
+        answer = await store.append(append_to(expected=NO_STREAM))
+
+        assert line.lost_count == 1
+        assert (answer.position.number, answer.duplicate) == (2, False)
+        line.heard_enough.set()
+
+
+async def test_a_connection_that_was_ended_while_idle_is_made_anew(database_url: str) -> None:
+    async with asyncio.timeout(20), PostgresEventStore.open(database_url) as store:
+        await store.append(append_to())
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+            ended = await connection.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+                " where application_name = 'eventstore append 0' and datname = current_database()"
+            )
+            assert await ended.fetchall() == [(True,)]
+
+        answers = await asyncio.gather(*(store.append(append_to()) for _ in range(3)))
+
+        assert [each.position.number for each in answers] == [2, 3, 4]
+        assert not any(each.duplicate for each in answers)
+
+
+async def test_big_appends_flow_both_ways_at_once(database_url: str) -> None:
+    big = [StreamAppend(uuid4(), "job", TENANT, [event(bytes(900_000))]) for _ in range(70)]
+    async with asyncio.timeout(60), PostgresEventStore.open(database_url) as store:
+        answers = await asyncio.gather(*(store.append(each) for each in big))
+
+    assert [each.position.number for each in answers] == list(range(1, 71))
 
 
 async def test_many_callers_over_a_bad_line_get_each_event_in_once(line_and_url: tuple[Line, str]) -> None:
