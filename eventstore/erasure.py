@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.beginning import beginning
 from eventstore.certificate import Certificate, statement
 from eventstore.connections import READ_ROLE
 from eventstore.line import Lines
@@ -158,10 +159,11 @@ async def events_of(
 ) -> AsyncGenerator[StoredEvent]:
     """Yield a tenant's events in the order of the log, to a position or to the head of now.
 
+    What was deleted in the archive is passed over: nothing is left of it to be sealed, or to be told.
     Errors: StoreUnavailable.
     """
     until = (await store.head(lane)).number if until is None else until
-    position = Position(lane, 0)
+    position = await beginning(store, lane)
     while position.number < until:
         page = await store.read_all(position, limit=_PAGE_EVENTS, only=Filter(tenant=tenant))
         for event in page.events:
@@ -178,7 +180,7 @@ async def reconcile(store: EventStore, vault: Vault, event_type: str) -> Sequenc
     """
     erased: set[UUID] = set()
     for lane in range(store.lanes):
-        head, position = await store.head(lane), Position(lane, 0)
+        head, position = await store.head(lane), await beginning(store, lane)
         while position.number < head.number:
             only = Filter(event_types=frozenset({event_type}))
             page = await store.read_all(position, limit=_PAGE_EVENTS, only=only)

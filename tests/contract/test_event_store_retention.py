@@ -19,6 +19,7 @@ from eventstore.archive.archiver import Archiver
 from eventstore.archive.folder_storage import FolderStorage
 from eventstore.audit.verify import verify
 from eventstore.audit.verify_log import verify_log
+from eventstore.erasure import events_of
 from eventstore.errors import EventsDeleted
 from eventstore.postgres import PostgresEventStore
 from eventstore.types import PULSE_LANE, Filter, Position
@@ -181,6 +182,32 @@ async def test_deleted_archives_are_gone_and_everybody_is_told(
     verdict = await verify(ledger)
     assert (verdict.defect, verdict.begins_after, verdict.events_count) == (None, 2_000, 500)
     assert await rows(*arguments, "--keep", "0s") == []
+
+
+async def test_what_is_left_of_a_tenant_is_read_after_a_deletion(
+    ledger: PostgresEventStore, database_url: str, folder: str
+) -> None:
+    log = await read_everything(ledger)
+    await rows("archive", "--database", database_url, "--to", folder, "--older-than", "0s")
+    assert [each async for each in events_of(ledger, TENANT, 0)] == log
+    await rows("retention", "--database", database_url, "--to", folder, "--keep", "0s")
+
+    assert [each async for each in events_of(ledger, TENANT, 0)] == log[2_000:]
+
+
+async def test_what_was_deleted_is_not_brought_back(
+    ledger: PostgresEventStore, database_url: str, folder: str
+) -> None:
+    store = ("--database", database_url, "--to", folder)
+    await rows("archive", *store, "--older-than", "0s")
+    await rows("retention", *store, "--keep", "0s")
+
+    assert await rows("archive", "restore", *store, "--from-position", "1") == []
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("set role es_archive")
+        for position in (1, 1_001):
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="was deleted"):
+                await connection.execute("select es.begin_restore_v1(%s)", [position])
 
 
 async def test_what_was_deleted_halfway_is_deleted_to_the_end(
