@@ -12,7 +12,7 @@ from directorybolt.submitter.v1.submitter_service_pb2_grpc import SubmitterServi
 from eventstore.archive.archiver import Archiver
 from eventstore.archive.retention import Retention
 from services.domain.gap_rules import default_rules
-from services.monitor import log_sealing
+from services.monitor import log_sealing, paused_projections
 from services.monitor.alert_desk import AlertDesk
 from services.monitor.alert_list import AlertList
 from services.monitor.audit import Audit
@@ -25,6 +25,7 @@ from services.monitor.judge import GapJudge
 from services.monitor.log_sealing import LogSealing
 from services.monitor.notifier import Notifier
 from services.monitor.partition_keeper import INTERVAL_SECONDS, PartitionKeeper
+from services.monitor.paused_projections import PausedProjections
 from services.monitor.remedies import Remedies
 from services.monitor.servicer import Parts, hosted
 from services.monitor.standstill import Standstill
@@ -199,6 +200,7 @@ def _parts(ground: Ground) -> Parts:
 def _loops(ground: Ground) -> Sequence[Loop]:
     judge_seconds = min(JUDGE_SECONDS_MAX, ground.timing.sweep_seconds)
     collector = DeadLetterCollector(ground.ledger, ground.queue)
+    paused = PausedProjections(ground.reads, AlertDesk(ground.ledger))
     pulse = service_pulse_loop(
         ground.ledger,
         service=NAME,
@@ -209,6 +211,7 @@ def _loops(ground: Ground) -> Sequence[Loop]:
         _loop(ground, "gap judge", _judge(ground).run_once, judge_seconds),
         _loop(ground, "dead letter collector", collector.run_once, COLLECT_SECONDS),
         _loop(ground, "partition keeper", ground.keeper.run_once, INTERVAL_SECONDS),
+        _loop(ground, "paused projections", paused.run_once, paused_projections.INTERVAL_SECONDS),
         _loop(ground, "log sealer", ground.sealing.run_once, log_sealing.INTERVAL_SECONDS),
         *_notifiers(ground),
         pulse,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from directorybolt.event.v1 import system_events_pb2 as facts
 
@@ -13,7 +14,6 @@ from services.runtime.ledger import Aggregate, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from uuid import UUID
 
     from google.protobuf.message import Message
 
@@ -41,7 +41,11 @@ class AlertDesk:
             open_time=timestamp(gap.heard_at),
             due_time=timestamp(gap.due_at),
         )
-        change = await self._change(gap.alert_id, lambda state: alert.raise_once(state, fact))
+        return await self.raise_alert(fact)
+
+    async def raise_alert(self, fact: facts.AlertRaised) -> bool:
+        """Raise an alert; False when another monitor has."""
+        change = await self._change(UUID(fact.alert_id), lambda state: alert.raise_once(state, fact))
         return change.done
 
     async def acknowledge(self, alert_id: UUID, note: str) -> alert.Alert:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from services.monitor import paused_projections
 from services.projections.checkpoints import snapshot
 from services.projections.gaps import GapsProjection, alerts_over, due_gaps
 from services.runtime.telemetry import ALERT_ID, GAP_RULE, GAP_SUBJECT, start_leg
@@ -77,7 +78,9 @@ class GapJudge:
             if covered_until is None:
                 return (), ()
             ripe = [rule for rule in self._rules.values() if self._coverage.grants(rule.after)]
-            return await due_gaps(connection, ripe, covered_until), await alerts_over(connection)
+            return await due_gaps(connection, ripe, covered_until), await alerts_over(
+                connection, beside=[paused_projections.RULE]
+            )
 
     async def _fire(self, gap: DueGap) -> Exception | None:
         """Act on a gap; what goes wrong is returned, so that one gap cannot keep the others waiting."""

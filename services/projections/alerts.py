@@ -143,6 +143,14 @@ async def find_alerts(connection: AsyncConnection[Any], alert_ids: Sequence[UUID
     return await _rows(connection, _FIND, [list(alert_ids)])
 
 
+async def open_alerts_of(connection: AsyncConnection[Any], rule: str) -> Sequence[UUID]:
+    """Return the open alerts of a rule, oldest first."""
+    cursor = await connection.execute(
+        "select alert_id from monitor.alert where state <> 'resolved' and rule = %s order by position", [rule]
+    )
+    return [cast("UUID", row[0]) for row in await cursor.fetchall()]
+
+
 async def count_open(connection: AsyncConnection[Any]) -> Mapping[int, int]:
     """Return how many alerts are open, by severity."""
     cursor = await connection.execute(

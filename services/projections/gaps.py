@@ -88,7 +88,7 @@ order by asked.place, found.due_at
 """  # noqa: S608  # our own text
 _OVER: Final = f"""
 select a.alert_id from monitor.alert a
-where a.state <> 'resolved'
+where a.state <> 'resolved' and a.rule <> all(%(beside)s)
   and not exists (
     select from monitor.gap g {_HEARD}
     where g.rule = a.rule and g.subject = a.subject and heard.alert_id = a.alert_id
@@ -221,9 +221,12 @@ async def due_gaps(
     return [DueGap(*cast("tuple[Any, ...]", row)) for row in await cursor.fetchall()]
 
 
-async def alerts_over(connection: AsyncConnection[Any]) -> Sequence[UUID]:
-    """Return open alerts whose gap was closed or renewed, oldest first, at most 100."""
-    cursor = await connection.execute(_OVER)
+async def alerts_over(connection: AsyncConnection[Any], *, beside: Sequence[str] = ()) -> Sequence[UUID]:
+    """Return open alerts whose gap was closed or renewed, oldest first, at most 100.
+
+    Rules named in `beside` have no gaps: others raise and resolve their alerts.
+    """
+    cursor = await connection.execute(_OVER, {"beside": list(beside)})
     return [cast("UUID", row[0]) for row in await cursor.fetchall()]
 
 

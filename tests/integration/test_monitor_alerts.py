@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import grpc
+import psycopg
 import pytest
 from directorybolt.event.v1 import submission_events_pb2, system_events_pb2
 
@@ -14,18 +15,27 @@ from eventstore.errors import InvalidAppend
 from eventstore.types import NewEvent, StreamAppend
 from services.domain import events, identity
 from services.domain.alert import AlertState
+from services.monitor import paused_projections
+from services.monitor.paused_projections import PausedProjections
 from services.runtime.ledger import Stream
 from tests.doubles.peers import worker
 from tests.fix_monitor import SHORT, TENANT, about, monitor_template, postgres_cluster, watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import LiteralString
     from uuid import UUID
 
     from services.projections.alerts import AlertRow
     from tests.fix_monitor import Watch
 
 __all__ = ["monitor_template", "postgres_cluster", "watch"]
+
+
+async def execute(url: str, statement: LiteralString) -> None:
+    """Execute as the superuser."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(statement)
 
 
 def of_rule(alerts: Sequence[AlertRow], rule: str) -> Sequence[AlertRow]:
@@ -301,3 +311,29 @@ async def request(watch: Watch) -> UUID:
     requested = submission_events_pb2.SubmissionRequested(submission_id=str(submission_id))
     await watch.append(about(submission_id), requested)
     return submission_id
+
+
+async def test_a_read_model_that_stopped_raises_an_alert_until_it_goes_on(watch: Watch) -> None:
+    paused = PausedProjections(watch.reads, watch.judge_desk())
+    await execute(
+        watch.url,
+        "insert into es.projection"
+        " (name, version, partition, paused_at, failed_lane, failed_position, attempts, error)"
+        " values ('jobs', 1, 0, clock_timestamp(), 0, 8, 1, 'UnknownEvent: JobMoonwalked, version 1')",
+    )
+    await paused.run_once()
+    await paused.run_once()
+    await watch.caught_up()
+
+    [alert] = await watch.alerts()
+    assert (alert.rule, alert.subject) == (paused_projections.RULE, "projections/jobs")
+    assert alert.severity == system_events_pb2.SEVERITY_CRITICAL
+    assert "stopped at position 8 of lane 0: UnknownEvent: JobMoonwalked" in alert.summary
+    judge = watch.judge()
+    for _ in range(3):
+        await judge.run_once()
+    assert [each.state for each in await watch.alerts()] == [AlertState.RAISED]
+
+    await execute(watch.url, "update es.projection set paused_at = null where name = 'jobs'")
+    await paused.run_once()
+    assert (await watch.alert(alert.alert_id)).state is AlertState.RESOLVED
