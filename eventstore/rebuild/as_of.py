@@ -17,7 +17,7 @@ import psycopg
 from eventstore.connections import connect
 from eventstore.rebuild.errors import PositionUnknown
 from eventstore.rebuild.progress import tell_nobody
-from eventstore.rebuild.read_model import LOCK_CLASS, REBUILD_ROLE, try_lock
+from eventstore.rebuild.read_model import REBUILD_ROLE, try_lock, unlock
 from eventstore.rebuild.rebuild import drop_schema
 from eventstore.rebuild.shadow import Shadow
 
@@ -35,7 +35,6 @@ _PREFIX: Final = "scratch_"
 _SCRATCHES: Final[LiteralString] = (
     "select nspname from pg_namespace where starts_with(nspname, %s) order by nspname"
 )
-_UNLOCK: Final[LiteralString] = "select pg_advisory_unlock(%s, hashtext(%s))"
 _BUILDING: Final[LiteralString] = (
     "select set_config('statement_timeout', '0', false), set_config('synchronous_commit', 'off', false)"
 )
@@ -99,4 +98,4 @@ async def sweep(connection: AsyncConnection[Any]) -> None:
     for (schema,) in await cursor.fetchall():
         if await try_lock(connection, schema):
             await drop_schema(connection, schema)
-            await connection.execute(_UNLOCK, [LOCK_CLASS, schema])
+            await unlock(connection, schema)

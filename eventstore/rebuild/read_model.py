@@ -5,9 +5,12 @@ The lock is the session's: whoever is killed leaves it at once, and who lost the
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, LiteralString
+
+import psycopg
 
 from eventstore.connections import connect
 from eventstore.lanes import followed
@@ -26,8 +29,11 @@ REBUILD_ROLE: Final = "es_rebuild"
 OWNER_ROLE: Final = "es_owner"
 #: Beside it the hash of a name: advisory locks of this room.
 LOCK_CLASS: Final = 0x6572
+#: How long the database may take to notice that a process is gone.
+LEAVING_SECONDS_MAX: Final = 0.5
 
 _LOCK: Final[LiteralString] = "select pg_try_advisory_lock(%s, hashtext(%s))"
+_UNLOCK: Final[LiteralString] = "select pg_advisory_unlock(%s, hashtext(%s))"
 # Building an index may take long. What is lost in a crash is rows and checkpoint alike.
 _PREPARE: Final[LiteralString] = (
     "select set_config('statement_timeout', '0', false), set_config('synchronous_commit', 'off', false)"
@@ -80,9 +86,24 @@ async def at_work(model: ReadModel, purpose: str = "rebuild") -> AsyncGenerator[
     """
     async with await connect(model.conninfo, None, f"{purpose} {model.name}") as connection:
         await connection.execute(_PREPARE)
-        if not await try_lock(connection, model.name):
+        if not await _lock_soon(connection, model.name):
             raise RebuildUnderWay
-        yield connection
+        try:
+            yield connection
+        finally:
+            # The session's end would release it, but a moment after `close` has returned.
+            with suppress(psycopg.Error):
+                await unlock(connection, model.name)
+
+
+async def _lock_soon(connection: AsyncConnection[Any], name: str) -> bool:
+    """Take the lock, waiting a moment for one who has just been killed."""
+    give_up_at = asyncio.get_running_loop().time() + LEAVING_SECONDS_MAX
+    while not await try_lock(connection, name):
+        if asyncio.get_running_loop().time() > give_up_at:
+            return False
+        await asyncio.sleep(LEAVING_SECONDS_MAX / 10)
+    return True
 
 
 async def try_lock(connection: AsyncConnection[Any], name: str) -> bool:
@@ -90,6 +111,11 @@ async def try_lock(connection: AsyncConnection[Any], name: str) -> bool:
     cursor = await connection.execute(_LOCK, [LOCK_CLASS, name])
     row = await cursor.fetchone()
     return row is not None and row[0]
+
+
+async def unlock(connection: AsyncConnection[Any], name: str) -> None:
+    """Give the lock of a name back."""
+    await connection.execute(_UNLOCK, [LOCK_CLASS, name])
 
 
 @asynccontextmanager

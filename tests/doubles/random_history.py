@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
 from directorybolt.directory.v1 import directory_pb2
-from directorybolt.event.v1 import pulse_events_pb2, system_events_pb2
+from directorybolt.event.v1 import profile_events_pb2, pulse_events_pb2, system_events_pb2
 
 from eventstore.types import NewEvent, StreamAppend
 from services.domain import events, identity
@@ -51,6 +51,7 @@ def random_history(random: Random, pulses_count: int = 60) -> Sequence[Happening
     """Return every recorded history, its streams interleaved, with a fleet of workers that lives and dies."""
     streams = [*(recorded(path) for path in sorted(FOLDER.glob("*.json"))), *_fleet(random), _alerts(random)]
     streams.append([_catalogued(random) for _ in range(8)])
+    streams.append([_erased(random)])
     submissions = [each[0] for each in streams if each[0].category == events.SUBMISSION]
     streams += [[_pulse(random, submissions)] for _ in range(pulses_count)]
     merged: list[Happening] = []
@@ -119,6 +120,12 @@ def _catalogued(random: Random) -> Happening:
     name = f"site-{random.randint(0, 3)}"
     entry = directory_pb2.Directory(name=f"directories/{name}", authority=random.randint(0, 99))
     return _system(events.DIRECTORY, name, system_events_pb2.DirectoryCatalogued(directory=entry))
+
+
+def _erased(random: Random) -> Happening:
+    tenant = uuid5(_NAMES, str(random.random()))
+    fact = profile_events_pb2.CustomerErased(customer_id=str(tenant), case_number="7")
+    return _happening(tenant, events.CUSTOMER, tenant, fact, pulse=False)
 
 
 def _pulse(random: Random, submissions: Sequence[Happening]) -> Happening:
