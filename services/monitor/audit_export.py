@@ -11,7 +11,7 @@ from directorybolt.monitor.v1 import audit_pb2
 
 from eventstore.audit.export import export
 from eventstore.audit.selection import EventRange, Selected
-from eventstore.types import LEDGER_LANE
+from eventstore.types import PULSE_LANE
 from services.runtime import arguments
 
 if TYPE_CHECKING:
@@ -66,5 +66,6 @@ class AuditExport:
                 return Selected("event", arguments.uuid(request.event_id, "event_id"))
             case _:
                 positions = self._sealer.read_position(request.from_position, field="from_position")
-                first = next((each.number for each in positions if each.lane == LEDGER_LANE), 1)
+                # One position stands for all lanes: the earliest leaves nothing out.
+                first = min((each.number for each in positions if each.lane != PULSE_LANE), default=1)
                 return EventRange(max(1, first))

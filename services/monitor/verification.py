@@ -13,7 +13,7 @@ from directorybolt.monitor.v1 import audit_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
 
 from eventstore.audit.verify_log import Progress, verify_log
-from eventstore.types import LEDGER_LANE, Position
+from eventstore.types import PULSE_LANE, Position
 from services.domain.attempts import timestamp
 from services.domain.errors import PositionBeyondEnd
 
@@ -97,10 +97,11 @@ class Verification:
 
     async def _first(self, token: str) -> int:
         positions = self._sealer.read_position(token, field="from_position")
-        first = next((each.number for each in positions if each.lane == LEDGER_LANE), 1)
-        if first > 1 and first > await self._head():
-            raise PositionBeyondEnd
-        return max(1, first)
+        for each in positions:
+            if each.number > 1 and each.number > (await self._store.head(each.lane)).number:
+                raise PositionBeyondEnd
+        # One position stands for all lanes: the earliest leaves nothing out.
+        return max(1, min((each.number for each in positions if each.lane != PULSE_LANE), default=1))
 
     async def _head(self) -> int:
         """Return how far the longest lane reaches."""
@@ -123,7 +124,7 @@ class Verification:
         )
 
     def _verdict(self, verdict: LogVerdict) -> audit_pb2.LogVerdict:
-        sealed = verdict.sealed.get(LEDGER_LANE, 0)
+        sealed = [Position(lane, number) for lane, number in sorted(verdict.sealed.items()) if number]
         return audit_pb2.LogVerdict(
             intact=verdict.intact,
             events_count=verdict.events_count,
@@ -131,7 +132,7 @@ class Verification:
             archived_events_count=verdict.archived_events_count,
             public_keys=sorted(key.hex() for key in verdict.keys),
             end_time=timestamp(verdict.end_recorded_at) if verdict.end_recorded_at else None,
-            sealed_position=self._sealer.position_token(Position(LEDGER_LANE, sealed)) if sealed else "",
+            sealed_position=self._sealer.position_token(*sealed) if sealed else "",
             findings=map(self._finding, verdict.findings),
         )
 
