@@ -102,13 +102,13 @@ class LedgerLetter:
         return [
             self._lane_encoded,
             IntegerArray.of(
-                number for number, request in enumerate(batch, 1) for _ in request.appends
+                [number for number, request in enumerate(batch, 1) for _ in request.appends]
             ).encoded,
-            UuidArray.of(each.stream_id for each in streams).encoded,
-            UuidArray.of(each.tenant for each in streams).encoded,
-            SmallintArray.of(category_ids[each.category] for each in streams).encoded,
-            IntegerArray.of(each.expected_version for each in streams).encoded,
-            IntegerArray.of(len(each.events) for each in streams).encoded,
+            UuidArray.of([each.stream_id for each in streams]).encoded,
+            UuidArray.of([each.tenant for each in streams]).encoded,
+            SmallintArray.of([category_ids[each.category] for each in streams]).encoded,
+            IntegerArray.of([each.expected_version for each in streams]).encoded,
+            IntegerArray.of([len(each.events) for each in streams]).encoded,
             *_event_columns(events, self._names),
         ]
 
@@ -152,9 +152,9 @@ class PulseLetter:
         """Return the parameters of append_pulse_v1; see Letter."""
         category_ids = self._names.category_ids
         return b"pulses", [
-            UuidArray.of(each.stream_id for each in batch).encoded,
-            UuidArray.of(each.tenant for each in batch).encoded,
-            SmallintArray.of(category_ids[each.category] for each in batch).encoded,
+            UuidArray.of([each.stream_id for each in batch]).encoded,
+            UuidArray.of([each.tenant for each in batch]).encoded,
+            SmallintArray.of([category_ids[each.category] for each in batch]).encoded,
             *_event_columns([each.event for each in batch], self._names),
         ]
 
@@ -175,12 +175,12 @@ class PulseLetter:
 def _event_columns(events: Sequence[NewEvent], names: Names) -> Sequence[bytes]:
     event_type_ids = names.event_type_ids
     return (
-        UuidArray.of(event.event_id for event in events).encoded,
-        SmallintArray.of(event_type_ids[event.event_type] for event in events).encoded,
-        SmallintArray.of(event.schema_version for event in events).encoded,
-        ByteaArray.of(event.payload for event in events).encoded,
-        UuidArray.of(event.correlation_id for event in events).encoded,
-        UuidArray.of(event.causation_id for event in events).encoded,
-        TextArray.of(event.trace_parent for event in events).encoded,
-        TextArray.of(event.actor for event in events).encoded,
+        UuidArray.of([event.event_id for event in events]).encoded,
+        SmallintArray.of([event_type_ids[event.event_type] for event in events]).encoded,
+        SmallintArray.of([event.schema_version for event in events]).encoded,
+        ByteaArray.of([event.payload for event in events]).encoded,
+        UuidArray.of([event.correlation_id for event in events]).encoded,
+        UuidArray.of([event.causation_id for event in events]).encoded,
+        TextArray.of([event.trace_parent for event in events]).encoded,
+        TextArray.of([event.actor for event in events]).encoded,
     )

@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
 _HEADER: Final = struct.Struct(">iiIii")
@@ -42,7 +42,7 @@ class UuidArray(BinaryArray):
     __slots__ = ()
 
     @classmethod
-    def of(cls, values: Iterable[UUID | None]) -> UuidArray:
+    def of(cls, values: Sequence[UUID | None]) -> UuidArray:
         """Encode; None becomes null."""
         return cls([_NULL if each is None else _UUID_LENGTH + each.bytes for each in values])
 
@@ -54,7 +54,7 @@ class SmallintArray(BinaryArray):
     __slots__ = ()
 
     @classmethod
-    def of(cls, values: Iterable[int]) -> SmallintArray:
+    def of(cls, values: Sequence[int]) -> SmallintArray:
         """Encode."""
         return cls([_SMALLINT.pack(2, each) for each in values])
 
@@ -66,7 +66,7 @@ class IntegerArray(BinaryArray):
     __slots__ = ()
 
     @classmethod
-    def of(cls, values: Iterable[int]) -> IntegerArray:
+    def of(cls, values: Sequence[int]) -> IntegerArray:
         """Encode."""
         return cls([_INTEGER.pack(4, each) for each in values])
 
@@ -78,7 +78,7 @@ class ByteaArray(BinaryArray):
     __slots__ = ()
 
     @classmethod
-    def of(cls, values: Iterable[bytes]) -> ByteaArray:
+    def of(cls, values: Sequence[bytes]) -> ByteaArray:
         """Encode."""
         return cls([_LENGTH.pack(len(each)) + each for each in values])
 
@@ -90,7 +90,7 @@ class TextArray(BinaryArray):
     __slots__ = ()
 
     @classmethod
-    def of(cls, values: Iterable[str]) -> TextArray:
+    def of(cls, values: Sequence[str]) -> TextArray:
         """Encode in UTF-8, which the connection must use."""
         return cls([_LENGTH.pack(len(each)) + each for each in (text.encode() for text in values)])
 

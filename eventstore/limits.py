@@ -37,14 +37,14 @@ def check_append(appends: Sequence[StreamAppend], lanes: int) -> int:
     """
     if not 1 <= len(appends) <= STREAMS_PER_APPEND_MAX:
         raise InvalidAppend(f"an append names 1 to {STREAMS_PER_APPEND_MAX} streams, not {len(appends)}")
-    if len({each.stream_id for each in appends}) != len(appends):
+    if len(appends) > 1 and len({each.stream_id for each in appends}) != len(appends):
         raise InvalidAppend("an append names each stream once")
     for each in appends:
         _check_stream(each)
     events = [event for each in appends for event in each.events]
     if len(events) > EVENTS_PER_APPEND_MAX:
         raise InvalidAppend(f"an append holds at most {EVENTS_PER_APPEND_MAX} events, not {len(events)}")
-    if len({event.event_id for event in events}) != len(events):
+    if len(events) > 1 and len({event.event_id for event in events}) != len(events):
         raise InvalidAppend("an append names each event id once")
     if size_bytes(events) > APPEND_BYTES_MAX:
         raise InvalidAppend(f"an append holds at most {APPEND_BYTES_MAX} bytes")
