@@ -18,6 +18,7 @@ from eventstore.care import (
     rights,
     schema,
     server,
+    stored_objects,
     streams,
     vault,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
+    from eventstore.archive.object_storage import ObjectStorage
     from eventstore.migrate import Migration
 
 CARE_ROLE: Final = "es_care"
@@ -85,11 +87,17 @@ def checklist(migrations: Sequence[Migration], *, deep: bool) -> Sequence[Check]
 
 
 async def examine(
-    conninfo: str, *, deep: bool = False, reach: Reach | None = None, workers: int = 0
+    conninfo: str,
+    *,
+    deep: bool = False,
+    reach: Reach | None = None,
+    workers: int = 0,
+    storage: ObjectStorage | None = None,
 ) -> AsyncIterator[Examined]:
     """Make every check and yield what it found; `deep` looks at the whole log and recomputes its chain.
 
-    Shape: `workers` processes recompute the chain; 0: this one does.
+    Shape: `workers` processes recompute the chain; 0: this one does. With `storage` it is asked for what the
+    archive consists of.
     Errors: StoreUnavailable, psycopg.Error.
     """
     migrations = await asyncio.to_thread(load)
@@ -111,6 +119,9 @@ async def examine(
                     each.what == schema.PENDING for each in examined.findings
                 ):
                     return  # what the other checks ask for may not be there yet
+            if storage is not None:
+                found = await stored_objects.stored_objects(connection, storage)
+                yield Examined(stored_objects.NAME, stored_objects.QUESTION, found)
     if deep:
         yield Examined("whole chain", "Does every event's hash fit?", await whole_chain(conninfo, workers))
 

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from eventstore.archive.folder_storage import FolderStorage
 from eventstore.care.check import Severity
 from eventstore.care.examination import Reach, examine
 from eventstore.master_key import LocalMasterKey
@@ -20,6 +21,7 @@ from tests.fix_events import OTHER_TENANT, TENANT, append_to, event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     from eventstore.care.check import Finding
 
@@ -443,3 +445,21 @@ async def test_what_was_left_half_archived_is_advice(url: str) -> None:
     await run(url, *ARCHIVED, "update es.archive set detached_at = now() - interval '2 hours'")
 
     assert "archived partition from 1" in (await found(url))["archive ways"][0].where
+
+
+async def test_an_archived_object_that_is_missing_or_cut_short_is_found(url: str, tmp_path: Path) -> None:
+    await run(url, *ARCHIVED)
+    storage = FolderStorage(tmp_path)
+    (tmp_path / "events").write_bytes(bytes(9))
+    (tmp_path / "streams").write_bytes(bytes(9))
+
+    async def objects() -> list[str]:
+        examined = [each async for each in examine(url, storage=storage) if each.name == "archive objects"]
+        return [finding.what for each in examined for finding in each.findings]
+
+    assert await objects() == []
+    (tmp_path / "events").write_bytes(bytes(8))
+    (tmp_path / "streams").unlink()
+    short, missing = await objects()
+    assert "has 8 bytes, not the 9" in short
+    assert "streams is missing" in missing
