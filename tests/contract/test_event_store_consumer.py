@@ -16,6 +16,7 @@ from eventstore.connections import PROJECT_ROLE, connect
 from eventstore.consumer import Consumer
 from eventstore.errors import PassingTrouble
 from eventstore.failing import FailurePolicy, Retries
+from eventstore.partitions import Holding
 from eventstore.types import Filter, Position
 from tests.fix_counting import counting_ledger, counting_url, run, select, until
 from tests.fix_events import append_to
@@ -236,6 +237,31 @@ async def test_two_share_the_work_and_nothing_is_handled_twice_when_one_joins_an
         async with consuming(counting_ledger, counting_url, outbox) as third:
             await third.wait_until(Position(0, 300), 20)
     assert outbox.positions() == list(range(1, 301))
+
+
+async def test_what_was_put_back_for_one_who_left_again_is_handled_after_all(
+    counting_ledger: PostgresEventStore, counting_url: str
+) -> None:
+    await counting_ledger.append(append_to(UUID(int=0), 5), append_to(UUID(int=1), 5))
+    outbox = Outbox(gate=asyncio.Event())
+    async with (
+        consuming(counting_ledger, counting_url, outbox, partitions=2) as consumer,
+        await connect(counting_url, None, "guest") as connection,
+    ):
+        await outbox.news.wait()
+        guest = Holding("mail", 1, 2, holder="guest", lease_seconds=60)
+        await guest.share(connection)
+        await until(
+            counting_url,
+            "select count(*) = 1 from pg_stat_activity where application_name = 'eventstore consume mail'"
+            " and query_start > (select joined_at + interval '0.3 seconds' from es.projection_member"
+            " where holder = 'guest')",
+        )
+        await guest.leave(connection)
+        assert outbox.gate is not None
+        outbox.gate.set()
+        await consumer.wait_until(Position(0, 10), 10)
+    assert outbox.positions() == list(range(1, 11))
 
 
 async def test_what_a_taken_partition_was_doing_is_broken_off(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from eventstore.connections import connect
 from eventstore.errors import LeaseLost
 from eventstore.partitions import Holding
-from eventstore.projection import ProjectionProgress
+from eventstore.projection import Lease, ProjectionProgress
 from eventstore.types import Filter, Partitions, Position, partition_of
 from tests.cloned_database import cloned_database
 from tests.fix_counting import (
@@ -301,6 +301,18 @@ async def test_a_new_connection_fences_off_what_the_old_one_had_under_way(databa
     ]
 
 
+async def test_a_holder_of_an_older_release_is_not_taken_for_dead(database_url: str) -> None:
+    async with await connect(database_url, None, "gone") as connection:
+        await Holding("shared", 1, 1, holder="gone", lease_seconds=LONG).share(connection)
+        await run(database_url, "update es.projection set holder = null, expires_at = null")
+    async with await connect(database_url, None, "both") as connection:
+        # The older one knows nothing of sessions, and leaves the row's as it was.
+        assert await Lease("shared", 1, "older", LONG).taken(connection) is not None
+        newer = Holding("shared", 1, 1, holder="newer", lease_seconds=LONG)
+        await newer.share(connection)
+        assert newer.held == {}
+
+
 @pytest.mark.parametrize(("before", "after"), [(1, 16), (4, 12)])
 async def test_partitions_are_split_where_they_stand(database_url: str, before: int, after: int) -> None:
     async with await connect(database_url, None, "split") as connection:
@@ -379,11 +391,13 @@ async def test_a_partition_that_is_behind_catches_up_without_the_others(
     await run(counting_url, "update es.projection set positions = '{}' where partition = 2")
     behind = [number for number, each in enumerate(stream_ids, 1) if partition_of(each, 4) == 2]
     await run(counting_url, "delete from counted where position = any(%s)", behind)
+    # What came meanwhile is for all of them, and begins where the others are.
+    await counting_ledger.append(*(append_to(each) for each in stream_ids))
     counting = Counting()
     async with projecting(counting_ledger, counting_url, counting, partitions=4) as projector:
-        await projector.wait_until(Position(0, 20), 10)
-    assert sum(counting.pages) == len(behind)
-    assert await counted(counting_url) == list(range(1, 21))
+        await projector.wait_until(Position(0, 40), 10)
+    assert counting.pages == [len(behind), 20]
+    assert await counted(counting_url) == list(range(1, 41))
 
 
 async def test_reading_ones_own_writes_waits_for_the_streams_partition_alone(
