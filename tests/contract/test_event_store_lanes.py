@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from eventstore.types import StoredEvent
+    from stack.postgres import EmbeddedPostgres
 
 pytest_plugins = ["tests.fix_postgres", "tests.fix_lanes"]
 
@@ -64,6 +68,35 @@ async def test_both_stores_know_their_lanes(url_with_lanes: str) -> None:
     assert MemoryEventStore(wall_time, lanes=LANES).lanes == LANES
     async with PostgresEventStore.open(url_with_lanes) as store:
         assert store.lanes == LANES
+
+
+async def migrate_by_command(url: str, *options: str) -> tuple[int, str]:
+    """Run the store's command; return its exit code and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "eventstore", "migrate", *options),
+        env={**os.environ, "DATABASE_URL": url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    return process.returncode or 0, said.decode()
+
+
+async def test_the_command_makes_a_ledger_of_several_lanes_once_and_for_ever(
+    postgres_cluster: EmbeddedPostgres,
+) -> None:
+    name = f"lanes_{uuid4().hex[:12]}"
+    url = await postgres_cluster.create_database(name)
+
+    assert (await migrate_by_command(url, "--lanes", "3"))[0] == 0
+    assert (await migrate_by_command(url, "--lanes", "3"))[0] == 0
+    assert (await migrate_by_command(url))[0] == 0
+    code, said = await migrate_by_command(url, "--lanes", "2")
+
+    assert (code, "made with 3 lanes" in said) == (2, True), said
+    async with PostgresEventStore.open(url) as store:
+        assert store.lanes == LANES
+    await postgres_cluster.drop_database(name)
 
 
 async def test_a_projector_follows_every_lane_and_knows_how_far_it_is_in_each(url_with_lanes: str) -> None:
