@@ -70,6 +70,7 @@ class Standing:
     pauses: Sequence[Pause]
     parked_count: int
     skipped_count: int
+    passed_over_count: int
     rebuilt: Mapping[int, int] | None
 
     @property
@@ -93,6 +94,8 @@ class Standing:
         said = [f"{self.name} {self._how_far()}", *self._why()]
         if self.parked_count:
             said.append(f"{self.parked_count:,} of its events are parked")
+        if self.passed_over_count:
+            said.append(f"{self.passed_over_count:,} events of a newer release were passed over")
         if self.rebuilt is not None:
             said.append(f"a rebuild beside it is at position {sum(self.rebuilt.values()):,}")
         return "; ".join(said)

@@ -42,7 +42,7 @@ select p.name, p.version, p.partition, p.positions, p.holder,
   extract(epoch from p.expires_at - clock_timestamp())::float8 as expires_in_seconds,
   coalesce(p.expires_at > clock_timestamp() and (p.session_epoch is distinct from p.epoch
     or p.session_pid in (select pid from pg_stat_activity)), false) as is_held,
-  p.paused_at, p.failed_lane, p.failed_position, p.attempts, p.error,
+  p.passed_over, p.paused_at, p.failed_lane, p.failed_position, p.attempts, p.error,
   p.sampled, extract(epoch from clock_timestamp() - p.sampled_at)::float8 as sampled_seconds,
   p.sampled_before,
   extract(epoch from clock_timestamp() - p.sampled_before_at)::float8 as sampled_before_seconds
@@ -81,6 +81,7 @@ class Row:
     holder: str | None
     expires_in_seconds: float
     is_held: bool
+    passed_over: int
     paused_at: datetime | None
     failed_lane: int
     failed_position: int
@@ -161,6 +162,7 @@ async def _standing(connection: AsyncConnection[Any], rows: Sequence[Row], besid
         ],
         parked_count=parked_count,
         skipped_count=skipped_count,
+        passed_over_count=sum(row.passed_over for row in rows),
         rebuilt=beside.rebuilt.get(name),
     )
 

@@ -104,5 +104,6 @@ def _facts(standing: Standing) -> Mapping[str, object]:
         ],
         "parked": standing.parked_count,
         "skipped": standing.skipped_count,
+        "passed_over": standing.passed_over_count,
         "sentence": standing.sentence,
     }

@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import pytest
 
+from eventstore.connections import READ_ROLE, connect
 from eventstore.failing import FailurePolicy, Retries
 from eventstore.projector import Projector
 from eventstore.types import StreamAppend
+from eventstore.why_behind import why_behind
 from tests.fix_counting import Counting, counted, counting_ledger, counting_url, select, until
 from tests.fix_events import TENANT, event
 
@@ -82,6 +84,9 @@ async def test_what_is_ignorable_is_passed_over_counted_and_said_once(
     # The handler is given them all the same: it has to keep count of versions.
     assert await counted(counting_url) == [1, 2, 3, 4, 5]
     assert await select(counting_url, "select passed_over from es.projection") == [(3,)]
+    async with await connect(counting_url, READ_ROLE, "look") as connection:
+        [standing] = await why_behind(connection, "counting")
+    assert "3 events of a newer release were passed over" in standing.sentence
     said = [each.getMessage() for each in caplog.records if "passes over" in each.getMessage()]
     assert len(said) == 1
     assert "Noted, version 1" in said[0]

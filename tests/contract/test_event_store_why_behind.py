@@ -221,6 +221,7 @@ BEHIND = Standing(
     pauses=[],
     parked_count=0,
     skipped_count=0,
+    passed_over_count=0,
     rebuilt=None,
 )
 

@@ -41,6 +41,7 @@ STANDING = Standing(
     pauses=[],
     parked_count=0,
     skipped_count=0,
+    passed_over_count=0,
     rebuilt=None,
 )
 
