@@ -91,8 +91,10 @@ async def _walk_rows(
             event.recorded_at,
             event.hash,
         )
+        if end is None:
+            continue
         tree.add(event.leaf)
-        if end is not None and event.position == end:
+        if event.position == end:
             walked.pieces.append(Piece(end, tree.root(), event.hash))
             end, tree = next(ends, None), MerkleTree()
 
