@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
 
+from eventstore.beginning import beginning
 from eventstore.subscription import Subscription
 from eventstore.types import Filter, Position
 from services.domain import events
@@ -68,13 +69,15 @@ class Audit:
         """Yield the ledger after a position, to the head of now or for ever.
 
         Of several lanes each is in order; the position of an event tells how far all of them were read.
-        Errors: InvalidArgument; PositionBeyondEnd; EventUndecodable.
+        Errors: InvalidArgument; PositionBeyondEnd; EventsDeleted; EventUndecodable.
         """
         arguments.refuse(_unknown(request))
         after = self._sealer.read_position(request.after_position, field="after_position")
         only = Filter(frozenset(request.categories), frozenset(request.event_types))
-        begun = {each.lane: each.number for each in after}
-        ledger = Subscription(self._store, range(self._store.lanes), begun)
+        lanes = range(self._store.lanes)
+        # Without a position, from where the log begins: its oldest part may have been deleted.
+        begun = {} if after else {lane: (await beginning(self._store, lane)).number for lane in lanes}
+        ledger = Subscription(self._store, lanes, begun | {each.lane: each.number for each in after})
         heads = {lane: (await self._store.head(lane)).number for lane in ledger.positions}
         if any(number > heads[lane] for lane, number in ledger.positions.items()):
             raise PositionBeyondEnd
