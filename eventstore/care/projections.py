@@ -30,8 +30,10 @@ _LEASES: Final = """
 select name, version, partition, holder, epoch, expires_at, moved_at,
        expires_at > clock_timestamp() + interval '1 day' as far_off
 from es.projection
-where (holder is null) <> (expires_at is null) or epoch < 0 or holder is not null and epoch = 0
-   or expires_at > clock_timestamp() + interval '1 day'
+where ((holder is null) <> (expires_at is null) or epoch < 0 or holder is not null and epoch = 0
+       or expires_at > clock_timestamp() + interval '1 day')
+  -- A version that waits for a swap, or was swapped away, is parked: nobody shall take it.
+  and not starts_with(coalesce(holder, ''), '#')
 order by name, version, partition limit %(places)s
 """
 
@@ -53,7 +55,7 @@ select name, version, count(*) filter (where state = 'failed') as failed,
        (array_agg(lane order by parked_at))[1] as lane,
        (array_agg(position order by parked_at))[1] as position,
        (array_agg(error order by parked_at))[1] as error
-from es.parked where state <> 'skipped'
+from es.parked where state <> 'skipped' and strpos(name, '#') = 0
 group by name, version order by name, version limit %(places)s
 """
 

@@ -42,7 +42,7 @@ set positions = excluded.positions, epoch = known.epoch + 1, holder = null, expi
 """
 _PARK: Final[LiteralString] = """
 insert into es.projection as known (name, version, epoch, holder, expires_at)
-values (%s, %s, 1, %s, 'infinity')
+values (%s, %s, 1, %s, '9999-01-01 00:00:00Z')
 on conflict (name, version, partition) do update
 set epoch = known.epoch + 1, holder = excluded.holder, expires_at = excluded.expires_at
 """

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from eventstore.care import projections
+from eventstore.care.examination import examine
 from eventstore.rebuild.as_of import positions_at
 from eventstore.rebuild.difference import compare
 from eventstore.rebuild.errors import CannotRebuild, NothingRebuilt, RebuildUnderWay, RoleLeft, SwapTimedOut
@@ -433,3 +435,22 @@ async def test_every_lane_of_the_ledger_is_folded(url_with_lanes: str) -> None:
         await shop.caught_up()
         assert sum(row["number"] for row in await shop.rows()) == 41
         assert await positions_at(shop.model(), Position(1, 6)) == {0: 10, 1: 6, 2: 0, -1: 0}
+
+
+async def test_the_doctor_finds_nothing_wrong_with_what_is_built_retired_or_parked(shop: Shop) -> None:
+    async def wrong() -> list[str]:
+        return [
+            f"{examined.name}: {finding.what}"
+            async for examined in examine(shop.url)
+            for finding in examined.findings
+            if examined.name in {each.name for each in projections.CHECKS}
+        ]
+
+    await shop.append()
+    await shop.caught_up()
+    await rebuild(shop.model(LongVisits()))
+    assert await wrong() == []
+    await swap(shop.model(LongVisits()))
+    assert await wrong() == []
+    await shop.execute("update es.projection set expires_at = '9999-01-01', holder = 'x' where version = 2")
+    assert await wrong()
