@@ -1,20 +1,14 @@
-"""What a projection is, and the row that says how far it is and who may move it.
+"""What a projection is, how one is forgotten, and how far one is, whoever runs it.
 
-One owner per projection: a lease row in `es.projection` with an expiry and an epoch that rises with each new
-holder. Rows and checkpoint are saved in one transaction, and only under the epoch that was handed out, so a
-holder that slept through its lease cannot save anything any more.
+Its checkpoints are rows of `es.projection`, one per partition; partitions.py says who may move them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from psycopg.types.json import Jsonb
-
 from eventstore.connections import READ_ROLE, backoff
-from eventstore.errors import LeaseLost
 from eventstore.line import ConnectionLost, Line
 from eventstore.partitions import by_lane
 from eventstore.types import partition_of
@@ -28,27 +22,6 @@ if TYPE_CHECKING:
 
     from eventstore.types import Filter, Position, StoredEvent
 
-_ENTER: Final[LiteralString] = (
-    "insert into es.projection (name, version) values (%(name)s, %(version)s) on conflict do nothing"
-)
-_TAKE: Final[LiteralString] = """
-update es.projection
-set holder = %(holder)s, epoch = epoch + 1,
-    expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s)
-where name = %(name)s and version = %(version)s and partition = 0
-  and (holder is null or holder = %(holder)s or expires_at <= clock_timestamp())
-returning epoch, positions
-"""
-_SAVE: Final[LiteralString] = """
-update es.projection
-set positions = positions || %(positions)s, moved_at = clock_timestamp(),
-    expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s)
-where name = %(name)s and version = %(version)s and partition = 0 and epoch = %(epoch)s
-"""
-_RELEASE: Final[LiteralString] = """
-update es.projection set holder = null, expires_at = null
-where name = %(name)s and version = %(version)s and partition = 0 and epoch = %(epoch)s
-"""
 _FORGET: Final[LiteralString] = """
 update es.projection
 set positions = '{}', epoch = epoch + 1, holder = null, expires_at = null, moved_at = clock_timestamp(),
@@ -98,53 +71,6 @@ class Projection(Protocol):
     async def reset(self, connection: AsyncConnection[Any], /) -> None:
         """Forget all rows, within the transaction given."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to move a projection, as long as nobody else has a higher epoch."""
-
-    name: str
-    version: int
-    holder: str
-    lease_seconds: float
-    epoch: int = 0
-
-    async def taken(self, connection: AsyncConnection[Any]) -> tuple[Lease, Mapping[int, int]] | None:
-        """Take the lease and return it with the checkpoints by lane; None when another holds it."""
-        await connection.execute(_ENTER, self._key())
-        wanted = {**self._key(), "holder": self.holder, "lease_seconds": self.lease_seconds}
-        cursor = await connection.execute(_TAKE, wanted)
-        row = await cursor.fetchone()
-        if row is None:
-            return None
-        lease = Lease(self.name, self.version, self.holder, self.lease_seconds, row[0])
-        return lease, by_lane(row[1])
-
-    async def save(self, connection: AsyncConnection[Any], moved_to: Position | None) -> None:
-        """Save a checkpoint, or none, and renew the lease, within the caller's transaction.
-
-        Errors: LeaseLost, and the transaction must not be committed.
-        """
-        positions = {str(moved_to.lane): moved_to.number} if moved_to else {}
-        cursor = await connection.execute(
-            _SAVE,
-            {
-                **self._key(),
-                "epoch": self.epoch,
-                "positions": Jsonb(positions),
-                "lease_seconds": self.lease_seconds,
-            },
-        )
-        if cursor.rowcount != 1:
-            raise LeaseLost
-
-    async def release(self, connection: AsyncConnection[Any]) -> None:
-        """Let the next one take it at once."""
-        await connection.execute(_RELEASE, {**self._key(), "epoch": self.epoch})
-
-    def _key(self) -> dict[str, object]:
-        return {"name": self.name, "version": self.version}
 
 
 async def forget(connection: AsyncConnection[Any], projection: Projection) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from eventstore.connections import connect
 from eventstore.errors import LeaseLost
 from eventstore.partitions import Holding
-from eventstore.projection import Lease, ProjectionProgress
+from eventstore.projection import ProjectionProgress
 from eventstore.types import Filter, Partitions, Position, partition_of
 from tests.cloned_database import cloned_database
 from tests.fix_counting import (
@@ -307,7 +307,11 @@ async def test_a_holder_of_an_older_release_is_not_taken_for_dead(database_url: 
         await run(database_url, "update es.projection set holder = null, expires_at = null")
     async with await connect(database_url, None, "both") as connection:
         # The older one knows nothing of sessions, and leaves the row's as it was.
-        assert await Lease("shared", 1, "older", LONG).taken(connection) is not None
+        await run(
+            database_url,
+            "update es.projection set holder = 'older', epoch = epoch + 1,"
+            " expires_at = clock_timestamp() + interval '1 hour'",
+        )
         newer = Holding("shared", 1, 1, holder="newer", lease_seconds=LONG)
         await newer.share(connection)
         assert newer.held == {}

@@ -14,8 +14,9 @@ import pytest_asyncio
 
 from eventstore.audit.verify import verify
 from eventstore.errors import LeaseLost
+from eventstore.partitions import Holding
 from eventstore.postgres import PostgresEventStore
-from eventstore.projection import Lease, ProjectionProgress
+from eventstore.projection import ProjectionProgress
 from eventstore.projector import Projector
 from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter, Position
 from tests.fix_events import TENANT, append_to, event
@@ -223,8 +224,9 @@ async def test_of_two_projectors_one_runs_and_the_other_takes_over(
 async def test_a_dead_holders_lease_runs_out(ledger: PostgresEventStore, url: str) -> None:
     appended = await ledger.append(append_to(count=2))
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        assert await Lease("tally", 1, "dead", 0.3).taken(connection) is not None
-        assert await Lease("tally", 1, "living", 0.3).taken(connection) is None
+        dead = Holding("tally", 1, 1, holder="dead", lease_seconds=0.3)
+        await dead.share(connection)
+        assert dead.held
 
     async with projecting(ledger, url, Tally()) as projector:
         await projector.wait_until(appended.position, 10)
@@ -250,16 +252,18 @@ async def test_a_holder_that_was_replaced_cannot_save(ledger: PostgresEventStore
 
 async def test_saving_under_an_old_epoch_is_refused(url: str) -> None:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        held = await Lease("tally", 1, "first", 30).taken(connection)
-        assert held is not None
-        await held[0].save(connection, Position(0, 5))
+        first = Holding("tally", 1, 1, holder="first", lease_seconds=30)
+        await first.share(connection)
+        await first.save(connection, {0: {0: 5}})
         await steal(url)
 
         with pytest.raises(LeaseLost):
-            await held[0].save(connection, Position(0, 6))
+            await first.save(connection, {0: {0: 6}})
 
-        await held[0].release(connection)
-        assert await Lease("tally", 1, "third", 30).taken(connection) is None
+        await first.leave(connection)
+        third = Holding("tally", 1, 1, holder="third", lease_seconds=30)
+        await third.share(connection)
+        assert third.held == {}
 
 
 async def test_a_transaction_that_a_frozen_holder_left_open_is_ended(
