@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -19,6 +19,8 @@ import pytest_asyncio
 from eventstore.audit.verify_log import verify_log
 from eventstore.errors import EventIdReused, InvalidAppend, StoreUnavailable, WrongExpectedVersion
 from eventstore.import_events import Imported, ImportRefused, import_events
+from eventstore.lanes import lane_of
+from eventstore.migrate import migrate
 from eventstore.postgres import PostgresEventStore
 from eventstore.types import NO_STREAM, StreamAppend
 from tests.fix_events import OTHER_TENANT, append_to, event, read_everything
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from eventstore.errors import EventStoreError
+    from stack.postgres import EmbeddedPostgres
 
 pytest_plugins = ["tests.fix_postgres"]
 
@@ -219,6 +222,30 @@ async def test_an_import_crosses_partitions(ledger: PostgresEventStore, database
 
     assert (await ledger.head()).number == 5_401
     assert await intact(database_url)
+
+
+async def test_each_lane_gets_what_is_its_own(postgres_cluster: EmbeddedPostgres) -> None:
+    name = f"lanes_{uuid4().hex[:8]}"
+    url = await postgres_cluster.create_database(name)
+    await migrate(url, settings={"lanes": "3"})
+    tenants = [UUID(int=number) for number in range(12)]
+    appends = [append_to(count=2, tenant=tenant) for _ in range(10) for tenant in tenants]
+
+    imported = await import_events(url, each(appends), events_per_chunk=15)
+    again = await import_events(url, each(appends))
+
+    assert (imported.events_count, again.passed_over) == (240, 240)
+    async with PostgresEventStore.open(url) as store:
+        for lane in range(3):
+            wanted = [
+                one.event_id
+                for append in appends
+                for one in append.events
+                if lane_of(append.tenant, 3) == lane
+            ]
+            assert [one.event_id for one in await read_everything(store, lane)] == wanted
+    assert await intact(url)
+    await postgres_cluster.drop_database(name)
 
 
 async def test_nothing_to_import_is_no_error(database_url: str) -> None:
