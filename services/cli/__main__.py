@@ -57,9 +57,10 @@ def demo(*, chaos: bool, workers: int, keep_at: Path | None, stay: bool) -> None
 
 @cli.command()
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 8), help="Worker processes.")
-def up(*, workers: int) -> None:
+@click.option("--gateway", is_flag=True, help="Append through a gateway, as a large fleet would.")
+def up(*, workers: int, gateway: bool) -> None:
     """Keep the mesh running, with its data, until Ctrl-C."""
-    raise SystemExit(_run(running.keep_up(Console(), state_root() / "up", workers)))
+    raise SystemExit(_run(running.keep_up(Console(), state_root() / "up", workers, gateway=gateway)))
 
 
 @cli.command()

@@ -52,11 +52,12 @@ class NothingRuns(click.ClickException):
         super().__init__((self.__doc__ or "").strip())
 
 
-async def keep_up(console: Console, state_directory: Path, workers: int) -> int:
+async def keep_up(console: Console, state_directory: Path, workers: int, *, gateway: bool) -> int:
     """Run the mesh until it is interrupted."""
     options = MeshOptions(
         state_directory=state_directory,
         submitters=workers,
+        gateway=gateway,
         report=lambda change: console.print(f"  {change.name:<14} {change.kind}", highlight=False),
     )
     async with Mesh(options) as mesh:
