@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 import pytest_asyncio
 
 from eventstore.archive.archiver import Archiver
+from eventstore.archive.chain_check import lane_ranges
+from eventstore.archive.export import export
 from eventstore.archive.folder_storage import FolderStorage
 from eventstore.archive.partition_list import list_partitions
+from eventstore.archive.record import record_of
 from eventstore.archive.restore import Restorer
 from eventstore.archive.retention import Retention
 from eventstore.care.examination import examine
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.fix_postgres"]
 
 START = Position(0, 0)
+RECORD = "select es.record_archive_v1(%s::jsonb)"
 NOW = timedelta()
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -202,3 +208,41 @@ async def test_any_reader_of_parquet_reads_the_files_and_what_they_say_of_themse
     ids = [UUID(bytes=each) for each in streams.column("stream_id").to_pylist()]
     assert ids == sorted({each.stream_id for each in log[:1_000]})
     assert sum(streams.column("events").to_pylist()) == 1_000
+
+
+async def valid_record(store: PostgresEventStore, url: str, storage: FolderStorage, to: Path) -> Any:
+    """Return what the database is told of its first partition, when nobody lies."""
+    async with await connect(url, READ_ROLE, "test") as connection:
+        ranges = await lane_ranges(connection, 1, 1_000)
+    exported = await export(store, ranges, to, log_id=uuid4(), told=lambda _: None)
+    return json.loads(record_of(exported, storage))
+
+
+async def test_the_database_takes_no_record_that_does_not_fit_its_log(
+    ledger: PostgresEventStore, database_url: str, storage: FolderStorage, tmp_path: Path
+) -> None:
+    await fill(ledger, 2_500)
+    record = await valid_record(ledger, database_url, storage, tmp_path)
+    (lane,) = record["lanes"]
+    lies: Sequence[dict[str, Any]] = [
+        {"events": 999},
+        {"to_position": 1_002},
+        {"to_position": 2_001, "events": 2_000},
+        {"from_position": 2},
+        {"from_position": 2_001, "to_position": 3_001},
+        {"lanes": []},
+        {"lanes": [lane, {**lane, "lane": 1}]},
+        {"lanes": [{**lane, "end_hash": "00" * 32}]},
+        {"lanes": [{**lane, "hash_before": "11" * 32}]},
+        {"objects": [{**each, "sha256": "00"} for each in record["objects"]]},
+    ]
+    async with await connect(database_url, "es_archive", "test") as connection:
+        for lie in lies:
+            with pytest.raises(psycopg.Error):
+                await connection.execute(RECORD, [json.dumps({**record, **lie})])
+        for expected in (True, False):
+            answer = await connection.execute(RECORD, [json.dumps(record)])
+            assert await answer.fetchone() == (expected,)
+        other = [{**each, "sha256": "22" * 32} for each in record["objects"]]
+        with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="with other bytes"):
+            await connection.execute(RECORD, [json.dumps({**record, "objects": other})])
