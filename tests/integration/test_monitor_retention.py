@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 
+from eventstore.__main__ import cli
 from eventstore.archive.archiver import Archiver
 from eventstore.archive.partition_list import list_partitions
 from eventstore.archive.retention import Retention
@@ -24,7 +27,7 @@ from eventstore.types import PULSE_LANE, Position
 from services.monitor import health
 from services.monitor.partition_keeper import PartitionKeeper
 from services.projections.reading import Reads
-from services.runtime.archive_storage import open_archive
+from services.runtime.archive_storage import S3_ADAPTER, open_archive
 from services.runtime.config import ConfigError, Environment, RetentionConfig
 from services.runtime.tables.pool import open_pool
 from tests.cloned_database import cloned_database
@@ -118,6 +121,26 @@ async def test_old_events_go_to_s3_and_old_pulses_go(house: House, bucket: str, 
     async with open_archive(url) as cold, PostgresEventStore.open(house.url, cold=cold) as store:
         assert await read_everything(store) == log
         assert (await read_everything(store, PULSE_LANE))[0].position == Position(PULSE_LANE, 2_001)
+
+
+@pytest.mark.usefixtures("s3")
+async def test_an_operator_archives_to_s3_by_the_command(house: House, bucket: str) -> None:
+    log = await read_everything(house.store)
+    url = f"s3://{bucket}/log"
+    where = ("--database", house.url, "--to", url, "--storage", S3_ADAPTER, "--json")
+
+    async def _run(*arguments: str) -> list[dict[str, object]]:
+        result = await asyncio.to_thread(CliRunner().invoke, cli, arguments)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    done = await _run("archive", *where, "--older-than", "0s")
+    assert [each["from_position"] for each in done] == [1, 1_001]
+    status = await _run("archive", "status", *where)
+    assert [each["events"] for each in status] == [len(log) - 2_000, 2_000]
+    restored = await _run("archive", "restore", *where, "--from-position", "1001")
+    assert [each["state"] for each in restored] == ["restored"]
+    assert await house.states("event") == ["archived", "restored", "newest", "ahead"]
 
 
 async def test_young_events_stay(house: House, tmp_path: Path) -> None:
