@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -13,6 +14,8 @@ import psycopg
 import pytest
 import pytest_asyncio
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eventstore.__main__ import cli
 from eventstore.audit.seal_signer import LocalSealSigner
@@ -27,6 +30,7 @@ from eventstore.types import StreamAppend
 from eventstore.vault import Vault
 from tests.cloned_database import cloned_database
 from tests.fix_events import OTHER_TENANT, TENANT, event
+from tests.several_lanes import LANES, tenant_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from eventstore.types import StoredEvent
     from stack.postgres import EmbeddedPostgres
 
-pytest_plugins = ["tests.fix_postgres"]
+pytest_plugins = ["tests.fix_postgres", "tests.fix_lanes"]
 
 MASTER = LocalMasterKey(bytes(range(32)))
 SIGNER = LocalSealSigner(bytes(range(32)))
@@ -275,12 +279,31 @@ async def test_no_certificate_is_recorded_for_a_tenant_who_has_a_key(house: Hous
         await execute(house.url, "select es.record_erasure_v1(%s, %s, %s, %s)", values=values)
 
 
-def test_neighbouring_positions_become_one_range():
+@given(st.dictionaries(st.integers(1, 60), st.booleans()))
+def test_ranges_hold_every_sealed_position_and_no_other_and_are_as_few_as_can_be(events: dict[int, bool]):
     touched = Touched()
-    for number, sealed in [(3, True), (4, True), (5, False), (6, True), (9, True), (10, True)]:
-        touched.note(number, sealed=sealed)
-    assert touched.sealed_positions == [(3, 4), (6, 6), (9, 10)]
-    assert (touched.events_count, touched.sealed_count) == (6, 5)
+    for number in sorted(events):
+        touched.note(number, sealed=events[number])
+
+    ranges = touched.sealed_positions
+    held = [number for first, last in ranges for number in range(first, last + 1)]
+    assert held == sorted(number for number, sealed in events.items() if sealed)
+    assert all(later[0] > earlier[1] + 1 for earlier, later in pairwise(ranges))
+    assert (touched.events_count, touched.sealed_count) == (len(events), len(held))
+
+
+async def test_a_tenant_is_erased_in_the_lane_that_holds_it(url_with_lanes: str):
+    async with opened_house(url_with_lanes) as house:
+        tenants = [tenant_in(lane) for lane in range(LANES)]
+        for each in tenants:
+            await house.seal(b"secret", each)
+        for lane, tenant in enumerate(tenants):
+            content = (await house.erase(tenant)).content
+            assert (content["lane"], content["sealed_positions"]) == (lane, [[1, 1]])
+            assert content["head"]["position"] == 2
+        await execute(url_with_lanes, "truncate vault.tenant_key")
+        async with Vault(url_with_lanes, MASTER) as restored_vault:
+            assert set(await reconcile(house.store, restored_vault, "Erased")) == set(tenants)
 
 
 async def command(*arguments: str) -> Result:
