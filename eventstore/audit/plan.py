@@ -124,16 +124,21 @@ class LanePlan:
             lane=self.lane,
             from_position=first.from_position,
             to_position=last.to_position,
-            end_hash_before=before.end_hash if before and continues else None,
+            end_hash_before=self._vouched(before) if before and continues else None,
             seals=seals,
             keys=self.keys,
             is_hot=self._is_hot(first),
         )
 
+    def _vouched(self, seal: LogSeal) -> bytes | None:
+        """Return the hash that a seal ends with, unless somebody changed the seal."""
+        is_ours = not self.keys or seal.public_key in self.keys
+        return seal.end_hash if is_ours and seal.is_signed() else None
+
     async def _tail(self, last: LogSeal | None, from_position: int) -> AsyncGenerator[Chunk]:
         """Yield what has no seal yet."""
         first = max(from_position, last.to_position + 1 if last else 1)
-        known = last.end_hash if last and last.to_position + 1 == first else None
+        known = self._vouched(last) if last and last.to_position + 1 == first else None
         archived_until = log_extent.archived_until(self.archived)
         if first < archived_until:
             yield Chunk(self.lane, first, archived_until - 1, known, is_hot=False)

@@ -103,5 +103,6 @@ def in_order(findings: Iterable[Finding]) -> Sequence[Finding]:
     return sorted(set(findings), key=_place)[:FINDINGS_MAX]
 
 
-def _place(finding: Finding) -> tuple[int, int, int, str]:
-    return finding.lane, finding.from_position, finding.to_position, finding.check.value
+def _place(finding: Finding) -> tuple[int, int, int, int, str]:
+    place = (finding.lane, finding.from_position, finding.to_position)
+    return *place, finding.seal_number or 0, finding.check.value

@@ -144,7 +144,7 @@ def test_one_flipped_bit_of_any_seal_is_found_with_or_without_the_archive(
 
     assert verdict.findings, (column, row, bit)
     assert all(each.check.value.startswith(("seal", "gap", "stray")) for each in verdict.findings)
-    first = next(each for each in verdict.findings if each.lane == 0)
+    first = verdict.findings[0]
     assert (first.seal_number or row) in {row, row + 1}
 
 
