@@ -147,6 +147,18 @@ class StreamNotFound(NotFound):
     reason = "STREAM_NOT_FOUND"
 
 
+class ProjectionNotFound(NotFound):
+    """There is no such read model."""
+
+    reason = "PROJECTION_NOT_FOUND"
+
+
+class ProjectionStateForbids(Refusal):
+    """The read model, or what is built beside it, does not allow this now."""
+
+    reason = "PROJECTION_STATE"
+
+
 class RequestIdReused(Refusal):
     """This request_id came before with another body; use a new one for a new request."""
 

@@ -26,6 +26,7 @@ from services.monitor.log_sealing import LogSealing
 from services.monitor.notifier import Notifier
 from services.monitor.partition_keeper import INTERVAL_SECONDS, PartitionKeeper
 from services.monitor.paused_projections import PausedProjections
+from services.monitor.projection_desk import ProjectionDesk
 from services.monitor.remedies import Remedies
 from services.monitor.servicer import Parts, hosted
 from services.monitor.standstill import Standstill
@@ -34,6 +35,7 @@ from services.monitor.verification import Verification
 from services.projections.alerts import AlertsProjection
 from services.projections.gaps import GapsProjection
 from services.projections.reading import Reads
+from services.projections.registry import registered
 from services.runtime.archive_storage import open_archive
 from services.runtime.client import open_channel
 from services.runtime.clock import SystemClock
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "monitor"
 ROLE: Final = "bolt_monitor"
+REBUILD_DATABASE_URL: Final = "DIRECTORYBOLT_REBUILD_DATABASE_URL"
 JUDGE_SECONDS_MAX: Final = 1.0
 TELL_SECONDS: Final = 0.5
 COLLECT_SECONDS: Final = 2.0
@@ -93,6 +96,8 @@ class Ground:
     rules: Sequence[GapRule]
     keeper: PartitionKeeper
     sealing: LogSealing
+    #: The database as the owner of the read models reaches it.
+    rebuild_url: str
 
     @property
     def ledger(self) -> Ledger:
@@ -146,6 +151,7 @@ async def _open(environment: Environment, stack: AsyncExitStack) -> Ground:
         slack=await _open_slack(AlertConfig.read(environment).slack_webhook_url, stack),
         rules=default_rules(lease, pulse),
         keeper=await _open_keeper(environment, stack, store, reads),
+        rebuild_url=environment.text(REBUILD_DATABASE_URL, config.database_url),
         sealing=await stack.enter_async_context(
             LogSealing.open(config.database_url, LogSealConfig.read(environment))
         ),
@@ -191,6 +197,9 @@ def _parts(ground: Ground) -> Parts:
         alerts=AlertList(ground.reads, sealer),
         audit=Audit(ground.store, sealer, audit_reads),
         state_as_of=StateAsOf(ground.store, sealer),
+        projections=ProjectionDesk(
+            ground.store, ground.reads, sealer, ground.rebuild_url, registered(ground.timing)
+        ),
         verification=Verification(url, ground.store, ground.sealing, audit_reads, sealer),
         export=AuditExport(url, ground.store, audit_reads, sealer),
         audit_reads=audit_reads,

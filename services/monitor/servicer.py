@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from directorybolt.monitor.v1 import audit_pb2, monitor_service_pb2_grpc, state_as_of_pb2
+from directorybolt.monitor.v1 import audit_pb2, monitor_service_pb2_grpc, projections_pb2, state_as_of_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
 
 from services.monitor.alert_desk import AlertDesk
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from services.monitor.audit_export import AuditExport
     from services.monitor.audit_reads import AuditReads
     from services.monitor.examination import Examination
+    from services.monitor.projection_desk import ProjectionDesk
     from services.monitor.state_as_of import StateAsOf
     from services.monitor.verification import Verification
 
@@ -48,6 +49,7 @@ class Parts:
     alerts: AlertList
     audit: Audit
     state_as_of: StateAsOf
+    projections: ProjectionDesk
     verification: Verification
     export: AuditExport
     audit_reads: AuditReads
@@ -117,6 +119,29 @@ class MonitorServicer(monitor_service_pb2_grpc.MonitorServiceServicer):
         count = len(answer.state.steps) + sum(len(each.steps) for each in answer.submissions)
         await self._parts.audit_reads.record("GetStateAsOf", request.name, count)
         return answer
+
+    async def ListProjections(
+        self, request: projections_pb2.ListProjectionsRequest, context: Context
+    ) -> projections_pb2.ListProjectionsResponse:
+        """List the read models."""
+        del request, context
+        return await self._parts.projections.list()
+
+    async def RebuildProjection(
+        self, request: projections_pb2.RebuildProjectionRequest, context: Context
+    ) -> AsyncGenerator[projections_pb2.RebuildProjectionResponse]:
+        """Build a read model beside the live one."""
+        del context
+        async with aclosing(self._parts.projections.rebuild(request)) as answers:
+            async for each in answers:
+                yield each
+
+    async def DiffProjection(
+        self, request: projections_pb2.DiffProjectionRequest, context: Context
+    ) -> projections_pb2.DiffProjectionResponse:
+        """Compare a read model with what was built beside it."""
+        del context
+        return await self._parts.projections.diff(request)
 
     async def VerifyLog(self, request: pb.VerifyLogRequest, context: Context) -> pb.VerifyLogResponse:
         """Recompute the hash chain of the last events."""

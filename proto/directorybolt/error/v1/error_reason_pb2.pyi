@@ -98,6 +98,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The log is not what was sealed: verify it."""
     ERROR_REASON_EVENTS_DELETED: _ErrorReason.ValueType  # 37
     """What was asked for was deleted when its time was over."""
+    ERROR_REASON_PROJECTION_NOT_FOUND: _ErrorReason.ValueType  # 38
+    """No such read model."""
+    ERROR_REASON_PROJECTION_STATE: _ErrorReason.ValueType  # 39
+    """What is built, or who may build, does not allow it; the message says what does."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed; the name without its prefix is `ErrorInfo.reason`."""
@@ -178,4 +182,8 @@ ERROR_REASON_LOG_DAMAGED: ErrorReason.ValueType  # 36
 """The log is not what was sealed: verify it."""
 ERROR_REASON_EVENTS_DELETED: ErrorReason.ValueType  # 37
 """What was asked for was deleted when its time was over."""
+ERROR_REASON_PROJECTION_NOT_FOUND: ErrorReason.ValueType  # 38
+"""No such read model."""
+ERROR_REASON_PROJECTION_STATE: ErrorReason.ValueType  # 39
+"""What is built, or who may build, does not allow it; the message says what does."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -25,60 +25,61 @@ _sym_db = _symbol_database.Default()
 from directorybolt.event.v1 import event_pb2 as directorybolt_dot_event_dot_v1_dot_event__pb2
 from directorybolt.event.v1 import system_events_pb2 as directorybolt_dot_event_dot_v1_dot_system__events__pb2
 from directorybolt.monitor.v1 import audit_pb2 as directorybolt_dot_monitor_dot_v1_dot_audit__pb2
+from directorybolt.monitor.v1 import projections_pb2 as directorybolt_dot_monitor_dot_v1_dot_projections__pb2
 from directorybolt.monitor.v1 import state_as_of_pb2 as directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.directorybolt/monitor/v1/monitor_service.proto\x12\x18\x64irectorybolt.monitor.v1\x1a\"directorybolt/event/v1/event.proto\x1a*directorybolt/event/v1/system_events.proto\x1a$directorybolt/monitor/v1/audit.proto\x1a*directorybolt/monitor/v1/state_as_of.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"`\n\nHealthPart\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32%.directorybolt.monitor.v1.HealthState\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x12\n\x10GetHealthRequest\"\xde\x01\n\x11GetHealthResponse\x12\x34\n\x05state\x18\x01 \x01(\x0e\x32%.directorybolt.monitor.v1.HealthState\x12\r\n\x05score\x18\x02 \x01(\x05\x12\x33\n\x05parts\x18\x03 \x03(\x0b\x32$.directorybolt.monitor.v1.HealthPart\x12\x15\n\rworkers_alive\x18\x04 \x01(\x05\x12\x12\n\nslots_free\x18\x05 \x01(\x05\x12\x0f\n\x07waiting\x18\x06 \x01(\x05\x12\x13\n\x0b\x61lerts_open\x18\x07 \x01(\x05\"\xc5\x02\n\x05\x41lert\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x32\n\x08severity\x18\x04 \x01(\x0e\x32 .directorybolt.event.v1.Severity\x12\x33\n\x05state\x18\x05 \x01(\x0e\x32$.directorybolt.monitor.v1.AlertState\x12\x0f\n\x07summary\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cresolve_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11notified_channels\x18\t \x03(\t\x12\x17\n\x0f\x66\x61iled_channels\x18\n \x03(\t\"Q\n\x11ListAlertsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x15\n\rshow_resolved\x18\x03 \x01(\x08\"^\n\x12ListAlertsResponse\x12/\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x1f.directorybolt.monitor.v1.Alert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x17\x41\x63knowledgeAlertRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\"J\n\x18\x41\x63knowledgeAlertResponse\x12.\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x1f.directorybolt.monitor.v1.Alert\"#\n\x13ResolveAlertRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x14ResolveAlertResponse\x12.\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x1f.directorybolt.monitor.v1.Alert\"\xc0\x01\n\x07GapRule\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x11\n\topened_by\x18\x02 \x03(\t\x12\x11\n\tclosed_by\x18\x03 \x03(\t\x12(\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x08severity\x18\x05 \x01(\x0e\x32 .directorybolt.event.v1.Severity\x12\x0e\n\x06remedy\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\"\x15\n\x13ListGapRulesRequest\"L\n\x14ListGapRulesResponse\x12\x34\n\tgap_rules\x18\x01 \x03(\x0b\x32!.directorybolt.monitor.v1.GapRule\"O\n\x11ReadStreamRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_version\x18\x02 \x01(\x05\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"[\n\x12ReadStreamResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.directorybolt.event.v1.Event\x12\x16\n\x0estream_version\x18\x02 \x01(\x05\"a\n\x0eReadAllRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\t\x12\x12\n\ncategories\x18\x02 \x03(\t\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\"?\n\x0fReadAllResponse\x12,\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1d.directorybolt.event.v1.Event\"\x12\n\x10VerifyLogRequest\"\x93\x01\n\x11VerifyLogResponse\x12\x0e\n\x06intact\x18\x01 \x01(\x08\x12\x14\n\x0c\x65vents_count\x18\x02 \x01(\x03\x12\x1a\n\x12\x66irst_bad_position\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65\x66\x65\x63t\x18\x04 \x01(\t\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*|\n\x0bHealthState\x12\x1c\n\x18HEALTH_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14HEALTH_STATE_HEALTHY\x10\x01\x12\x19\n\x15HEALTH_STATE_DEGRADED\x10\x02\x12\x1a\n\x16HEALTH_STATE_UNHEALTHY\x10\x03*y\n\nAlertState\x12\x1b\n\x17\x41LERT_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41LERT_STATE_RAISED\x10\x01\x12\x1c\n\x18\x41LERT_STATE_ACKNOWLEDGED\x10\x02\x12\x18\n\x14\x41LERT_STATE_RESOLVED\x10\x03\x32\xb7\t\n\x0eMonitorService\x12\x64\n\tGetHealth\x12*.directorybolt.monitor.v1.GetHealthRequest\x1a+.directorybolt.monitor.v1.GetHealthResponse\x12g\n\nListAlerts\x12+.directorybolt.monitor.v1.ListAlertsRequest\x1a,.directorybolt.monitor.v1.ListAlertsResponse\x12y\n\x10\x41\x63knowledgeAlert\x12\x31.directorybolt.monitor.v1.AcknowledgeAlertRequest\x1a\x32.directorybolt.monitor.v1.AcknowledgeAlertResponse\x12m\n\x0cResolveAlert\x12-.directorybolt.monitor.v1.ResolveAlertRequest\x1a..directorybolt.monitor.v1.ResolveAlertResponse\x12m\n\x0cListGapRules\x12-.directorybolt.monitor.v1.ListGapRulesRequest\x1a..directorybolt.monitor.v1.ListGapRulesResponse\x12g\n\nReadStream\x12+.directorybolt.monitor.v1.ReadStreamRequest\x1a,.directorybolt.monitor.v1.ReadStreamResponse\x12`\n\x07ReadAll\x12(.directorybolt.monitor.v1.ReadAllRequest\x1a).directorybolt.monitor.v1.ReadAllResponse0\x01\x12m\n\x0cGetStateAsOf\x12-.directorybolt.monitor.v1.GetStateAsOfRequest\x1a..directorybolt.monitor.v1.GetStateAsOfResponse\x12\x64\n\tVerifyLog\x12*.directorybolt.monitor.v1.VerifyLogRequest\x1a+.directorybolt.monitor.v1.VerifyLogResponse\x12u\n\x0eVerifyWholeLog\x12/.directorybolt.monitor.v1.VerifyWholeLogRequest\x1a\x30.directorybolt.monitor.v1.VerifyWholeLogResponse0\x01\x12\x66\n\tExportLog\x12*.directorybolt.monitor.v1.ExportLogRequest\x1a+.directorybolt.monitor.v1.ExportLogResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.directorybolt/monitor/v1/monitor_service.proto\x12\x18\x64irectorybolt.monitor.v1\x1a\"directorybolt/event/v1/event.proto\x1a*directorybolt/event/v1/system_events.proto\x1a$directorybolt/monitor/v1/audit.proto\x1a*directorybolt/monitor/v1/projections.proto\x1a*directorybolt/monitor/v1/state_as_of.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"`\n\nHealthPart\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32%.directorybolt.monitor.v1.HealthState\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x12\n\x10GetHealthRequest\"\xde\x01\n\x11GetHealthResponse\x12\x34\n\x05state\x18\x01 \x01(\x0e\x32%.directorybolt.monitor.v1.HealthState\x12\r\n\x05score\x18\x02 \x01(\x05\x12\x33\n\x05parts\x18\x03 \x03(\x0b\x32$.directorybolt.monitor.v1.HealthPart\x12\x15\n\rworkers_alive\x18\x04 \x01(\x05\x12\x12\n\nslots_free\x18\x05 \x01(\x05\x12\x0f\n\x07waiting\x18\x06 \x01(\x05\x12\x13\n\x0b\x61lerts_open\x18\x07 \x01(\x05\"\xc5\x02\n\x05\x41lert\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x32\n\x08severity\x18\x04 \x01(\x0e\x32 .directorybolt.event.v1.Severity\x12\x33\n\x05state\x18\x05 \x01(\x0e\x32$.directorybolt.monitor.v1.AlertState\x12\x0f\n\x07summary\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cresolve_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11notified_channels\x18\t \x03(\t\x12\x17\n\x0f\x66\x61iled_channels\x18\n \x03(\t\"Q\n\x11ListAlertsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x15\n\rshow_resolved\x18\x03 \x01(\x08\"^\n\x12ListAlertsResponse\x12/\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x1f.directorybolt.monitor.v1.Alert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"5\n\x17\x41\x63knowledgeAlertRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\"J\n\x18\x41\x63knowledgeAlertResponse\x12.\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x1f.directorybolt.monitor.v1.Alert\"#\n\x13ResolveAlertRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x14ResolveAlertResponse\x12.\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x1f.directorybolt.monitor.v1.Alert\"\xc0\x01\n\x07GapRule\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x11\n\topened_by\x18\x02 \x03(\t\x12\x11\n\tclosed_by\x18\x03 \x03(\t\x12(\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x08severity\x18\x05 \x01(\x0e\x32 .directorybolt.event.v1.Severity\x12\x0e\n\x06remedy\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\"\x15\n\x13ListGapRulesRequest\"L\n\x14ListGapRulesResponse\x12\x34\n\tgap_rules\x18\x01 \x03(\x0b\x32!.directorybolt.monitor.v1.GapRule\"O\n\x11ReadStreamRequest\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_version\x18\x02 \x01(\x05\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"[\n\x12ReadStreamResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.directorybolt.event.v1.Event\x12\x16\n\x0estream_version\x18\x02 \x01(\x05\"a\n\x0eReadAllRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\t\x12\x12\n\ncategories\x18\x02 \x03(\t\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\"?\n\x0fReadAllResponse\x12,\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1d.directorybolt.event.v1.Event\"\x12\n\x10VerifyLogRequest\"\x93\x01\n\x11VerifyLogResponse\x12\x0e\n\x06intact\x18\x01 \x01(\x08\x12\x14\n\x0c\x65vents_count\x18\x02 \x01(\x03\x12\x1a\n\x12\x66irst_bad_position\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65\x66\x65\x63t\x18\x04 \x01(\t\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*|\n\x0bHealthState\x12\x1c\n\x18HEALTH_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14HEALTH_STATE_HEALTHY\x10\x01\x12\x19\n\x15HEALTH_STATE_DEGRADED\x10\x02\x12\x1a\n\x16HEALTH_STATE_UNHEALTHY\x10\x03*y\n\nAlertState\x12\x1b\n\x17\x41LERT_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41LERT_STATE_RAISED\x10\x01\x12\x1c\n\x18\x41LERT_STATE_ACKNOWLEDGED\x10\x02\x12\x18\n\x14\x41LERT_STATE_RESOLVED\x10\x03\x32\xa4\x0c\n\x0eMonitorService\x12\x64\n\tGetHealth\x12*.directorybolt.monitor.v1.GetHealthRequest\x1a+.directorybolt.monitor.v1.GetHealthResponse\x12g\n\nListAlerts\x12+.directorybolt.monitor.v1.ListAlertsRequest\x1a,.directorybolt.monitor.v1.ListAlertsResponse\x12y\n\x10\x41\x63knowledgeAlert\x12\x31.directorybolt.monitor.v1.AcknowledgeAlertRequest\x1a\x32.directorybolt.monitor.v1.AcknowledgeAlertResponse\x12m\n\x0cResolveAlert\x12-.directorybolt.monitor.v1.ResolveAlertRequest\x1a..directorybolt.monitor.v1.ResolveAlertResponse\x12m\n\x0cListGapRules\x12-.directorybolt.monitor.v1.ListGapRulesRequest\x1a..directorybolt.monitor.v1.ListGapRulesResponse\x12g\n\nReadStream\x12+.directorybolt.monitor.v1.ReadStreamRequest\x1a,.directorybolt.monitor.v1.ReadStreamResponse\x12`\n\x07ReadAll\x12(.directorybolt.monitor.v1.ReadAllRequest\x1a).directorybolt.monitor.v1.ReadAllResponse0\x01\x12m\n\x0cGetStateAsOf\x12-.directorybolt.monitor.v1.GetStateAsOfRequest\x1a..directorybolt.monitor.v1.GetStateAsOfResponse\x12v\n\x0fListProjections\x12\x30.directorybolt.monitor.v1.ListProjectionsRequest\x1a\x31.directorybolt.monitor.v1.ListProjectionsResponse\x12~\n\x11RebuildProjection\x12\x32.directorybolt.monitor.v1.RebuildProjectionRequest\x1a\x33.directorybolt.monitor.v1.RebuildProjectionResponse0\x01\x12s\n\x0e\x44iffProjection\x12/.directorybolt.monitor.v1.DiffProjectionRequest\x1a\x30.directorybolt.monitor.v1.DiffProjectionResponse\x12\x64\n\tVerifyLog\x12*.directorybolt.monitor.v1.VerifyLogRequest\x1a+.directorybolt.monitor.v1.VerifyLogResponse\x12u\n\x0eVerifyWholeLog\x12/.directorybolt.monitor.v1.VerifyWholeLogRequest\x1a\x30.directorybolt.monitor.v1.VerifyWholeLogResponse0\x01\x12\x66\n\tExportLog\x12*.directorybolt.monitor.v1.ExportLogRequest\x1a+.directorybolt.monitor.v1.ExportLogResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'directorybolt.monitor.v1.monitor_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HEALTHSTATE']._serialized_start=2197
-  _globals['_HEALTHSTATE']._serialized_end=2321
-  _globals['_ALERTSTATE']._serialized_start=2323
-  _globals['_ALERTSTATE']._serialized_end=2444
-  _globals['_HEALTHPART']._serialized_start=303
-  _globals['_HEALTHPART']._serialized_end=399
-  _globals['_GETHEALTHREQUEST']._serialized_start=401
-  _globals['_GETHEALTHREQUEST']._serialized_end=419
-  _globals['_GETHEALTHRESPONSE']._serialized_start=422
-  _globals['_GETHEALTHRESPONSE']._serialized_end=644
-  _globals['_ALERT']._serialized_start=647
-  _globals['_ALERT']._serialized_end=972
-  _globals['_LISTALERTSREQUEST']._serialized_start=974
-  _globals['_LISTALERTSREQUEST']._serialized_end=1055
-  _globals['_LISTALERTSRESPONSE']._serialized_start=1057
-  _globals['_LISTALERTSRESPONSE']._serialized_end=1151
-  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_start=1153
-  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_end=1206
-  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_start=1208
-  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_end=1282
-  _globals['_RESOLVEALERTREQUEST']._serialized_start=1284
-  _globals['_RESOLVEALERTREQUEST']._serialized_end=1319
-  _globals['_RESOLVEALERTRESPONSE']._serialized_start=1321
-  _globals['_RESOLVEALERTRESPONSE']._serialized_end=1391
-  _globals['_GAPRULE']._serialized_start=1394
-  _globals['_GAPRULE']._serialized_end=1586
-  _globals['_LISTGAPRULESREQUEST']._serialized_start=1588
-  _globals['_LISTGAPRULESREQUEST']._serialized_end=1609
-  _globals['_LISTGAPRULESRESPONSE']._serialized_start=1611
-  _globals['_LISTGAPRULESRESPONSE']._serialized_end=1687
-  _globals['_READSTREAMREQUEST']._serialized_start=1689
-  _globals['_READSTREAMREQUEST']._serialized_end=1768
-  _globals['_READSTREAMRESPONSE']._serialized_start=1770
-  _globals['_READSTREAMRESPONSE']._serialized_end=1861
-  _globals['_READALLREQUEST']._serialized_start=1863
-  _globals['_READALLREQUEST']._serialized_end=1960
-  _globals['_READALLRESPONSE']._serialized_start=1962
-  _globals['_READALLRESPONSE']._serialized_end=2025
-  _globals['_VERIFYLOGREQUEST']._serialized_start=2027
-  _globals['_VERIFYLOGREQUEST']._serialized_end=2045
-  _globals['_VERIFYLOGRESPONSE']._serialized_start=2048
-  _globals['_VERIFYLOGRESPONSE']._serialized_end=2195
-  _globals['_MONITORSERVICE']._serialized_start=2447
-  _globals['_MONITORSERVICE']._serialized_end=3654
+  _globals['_HEALTHSTATE']._serialized_start=2241
+  _globals['_HEALTHSTATE']._serialized_end=2365
+  _globals['_ALERTSTATE']._serialized_start=2367
+  _globals['_ALERTSTATE']._serialized_end=2488
+  _globals['_HEALTHPART']._serialized_start=347
+  _globals['_HEALTHPART']._serialized_end=443
+  _globals['_GETHEALTHREQUEST']._serialized_start=445
+  _globals['_GETHEALTHREQUEST']._serialized_end=463
+  _globals['_GETHEALTHRESPONSE']._serialized_start=466
+  _globals['_GETHEALTHRESPONSE']._serialized_end=688
+  _globals['_ALERT']._serialized_start=691
+  _globals['_ALERT']._serialized_end=1016
+  _globals['_LISTALERTSREQUEST']._serialized_start=1018
+  _globals['_LISTALERTSREQUEST']._serialized_end=1099
+  _globals['_LISTALERTSRESPONSE']._serialized_start=1101
+  _globals['_LISTALERTSRESPONSE']._serialized_end=1195
+  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_start=1197
+  _globals['_ACKNOWLEDGEALERTREQUEST']._serialized_end=1250
+  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_start=1252
+  _globals['_ACKNOWLEDGEALERTRESPONSE']._serialized_end=1326
+  _globals['_RESOLVEALERTREQUEST']._serialized_start=1328
+  _globals['_RESOLVEALERTREQUEST']._serialized_end=1363
+  _globals['_RESOLVEALERTRESPONSE']._serialized_start=1365
+  _globals['_RESOLVEALERTRESPONSE']._serialized_end=1435
+  _globals['_GAPRULE']._serialized_start=1438
+  _globals['_GAPRULE']._serialized_end=1630
+  _globals['_LISTGAPRULESREQUEST']._serialized_start=1632
+  _globals['_LISTGAPRULESREQUEST']._serialized_end=1653
+  _globals['_LISTGAPRULESRESPONSE']._serialized_start=1655
+  _globals['_LISTGAPRULESRESPONSE']._serialized_end=1731
+  _globals['_READSTREAMREQUEST']._serialized_start=1733
+  _globals['_READSTREAMREQUEST']._serialized_end=1812
+  _globals['_READSTREAMRESPONSE']._serialized_start=1814
+  _globals['_READSTREAMRESPONSE']._serialized_end=1905
+  _globals['_READALLREQUEST']._serialized_start=1907
+  _globals['_READALLREQUEST']._serialized_end=2004
+  _globals['_READALLRESPONSE']._serialized_start=2006
+  _globals['_READALLRESPONSE']._serialized_end=2069
+  _globals['_VERIFYLOGREQUEST']._serialized_start=2071
+  _globals['_VERIFYLOGREQUEST']._serialized_end=2089
+  _globals['_VERIFYLOGRESPONSE']._serialized_start=2092
+  _globals['_VERIFYLOGRESPONSE']._serialized_end=2239
+  _globals['_MONITORSERVICE']._serialized_start=2491
+  _globals['_MONITORSERVICE']._serialized_end=4063
 # @@protoc_insertion_point(module_scope)

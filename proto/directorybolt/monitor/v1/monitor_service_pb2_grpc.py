@@ -5,6 +5,7 @@ import warnings
 
 from directorybolt.monitor.v1 import audit_pb2 as directorybolt_dot_monitor_dot_v1_dot_audit__pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as directorybolt_dot_monitor_dot_v1_dot_monitor__service__pb2
+from directorybolt.monitor.v1 import projections_pb2 as directorybolt_dot_monitor_dot_v1_dot_projections__pb2
 from directorybolt.monitor.v1 import state_as_of_pb2 as directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -76,6 +77,21 @@ class MonitorServiceStub:
                 '/directorybolt.monitor.v1.MonitorService/GetStateAsOf',
                 request_serializer=directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfRequest.SerializeToString,
                 response_deserializer=directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfResponse.FromString,
+                _registered_method=True)
+        self.ListProjections = channel.unary_unary(
+                '/directorybolt.monitor.v1.MonitorService/ListProjections',
+                request_serializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.ListProjectionsRequest.SerializeToString,
+                response_deserializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.ListProjectionsResponse.FromString,
+                _registered_method=True)
+        self.RebuildProjection = channel.unary_stream(
+                '/directorybolt.monitor.v1.MonitorService/RebuildProjection',
+                request_serializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.RebuildProjectionRequest.SerializeToString,
+                response_deserializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.RebuildProjectionResponse.FromString,
+                _registered_method=True)
+        self.DiffProjection = channel.unary_unary(
+                '/directorybolt.monitor.v1.MonitorService/DiffProjection',
+                request_serializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.DiffProjectionRequest.SerializeToString,
+                response_deserializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.DiffProjectionResponse.FromString,
                 _registered_method=True)
         self.VerifyLog = channel.unary_unary(
                 '/directorybolt.monitor.v1.MonitorService/VerifyLog',
@@ -154,6 +170,27 @@ class MonitorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListProjections(self, request, context):
+        """Lists the read models and how far they are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebuildProjection(self, request, context):
+        """Builds a read model beside the live one, which goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffProjection(self, request, context):
+        """Compares the live read model with what was built beside it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyLog(self, request, context):
         """Recomputes the hash chain of the last million events.
         """
@@ -217,6 +254,21 @@ def add_MonitorServiceServicer_to_server(servicer, server):
                     servicer.GetStateAsOf,
                     request_deserializer=directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfRequest.FromString,
                     response_serializer=directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfResponse.SerializeToString,
+            ),
+            'ListProjections': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProjections,
+                    request_deserializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.ListProjectionsRequest.FromString,
+                    response_serializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.ListProjectionsResponse.SerializeToString,
+            ),
+            'RebuildProjection': grpc.unary_stream_rpc_method_handler(
+                    servicer.RebuildProjection,
+                    request_deserializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.RebuildProjectionRequest.FromString,
+                    response_serializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.RebuildProjectionResponse.SerializeToString,
+            ),
+            'DiffProjection': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffProjection,
+                    request_deserializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.DiffProjectionRequest.FromString,
+                    response_serializer=directorybolt_dot_monitor_dot_v1_dot_projections__pb2.DiffProjectionResponse.SerializeToString,
             ),
             'VerifyLog': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyLog,
@@ -451,6 +503,87 @@ class MonitorService:
             '/directorybolt.monitor.v1.MonitorService/GetStateAsOf',
             directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfRequest.SerializeToString,
             directorybolt_dot_monitor_dot_v1_dot_state__as__of__pb2.GetStateAsOfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProjections(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/directorybolt.monitor.v1.MonitorService/ListProjections',
+            directorybolt_dot_monitor_dot_v1_dot_projections__pb2.ListProjectionsRequest.SerializeToString,
+            directorybolt_dot_monitor_dot_v1_dot_projections__pb2.ListProjectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebuildProjection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/directorybolt.monitor.v1.MonitorService/RebuildProjection',
+            directorybolt_dot_monitor_dot_v1_dot_projections__pb2.RebuildProjectionRequest.SerializeToString,
+            directorybolt_dot_monitor_dot_v1_dot_projections__pb2.RebuildProjectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffProjection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/directorybolt.monitor.v1.MonitorService/DiffProjection',
+            directorybolt_dot_monitor_dot_v1_dot_projections__pb2.DiffProjectionRequest.SerializeToString,
+            directorybolt_dot_monitor_dot_v1_dot_projections__pb2.DiffProjectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

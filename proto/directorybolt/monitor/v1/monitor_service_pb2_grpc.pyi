@@ -6,6 +6,7 @@ What is wrong, and what happened."""
 from collections import abc as _abc
 from directorybolt.monitor.v1 import audit_pb2 as _audit_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as _monitor_service_pb2
+from directorybolt.monitor.v1 import projections_pb2 as _projections_pb2
 from directorybolt.monitor.v1 import state_as_of_pb2 as _state_as_of_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -34,6 +35,12 @@ class MonitorServiceStub:
     """Reads the log from a position, and follows it."""
     GetStateAsOf: _aio.UnaryUnaryMultiCallable[_state_as_of_pb2.GetStateAsOfRequest, _state_as_of_pb2.GetStateAsOfResponse]
     """Says what a job or a submission was at some moment, and how it came to be that, event by event."""
+    ListProjections: _aio.UnaryUnaryMultiCallable[_projections_pb2.ListProjectionsRequest, _projections_pb2.ListProjectionsResponse]
+    """Lists the read models and how far they are."""
+    RebuildProjection: _aio.UnaryStreamMultiCallable[_projections_pb2.RebuildProjectionRequest, _projections_pb2.RebuildProjectionResponse]
+    """Builds a read model beside the live one, which goes on."""
+    DiffProjection: _aio.UnaryUnaryMultiCallable[_projections_pb2.DiffProjectionRequest, _projections_pb2.DiffProjectionResponse]
+    """Compares the live read model with what was built beside it."""
     VerifyLog: _aio.UnaryUnaryMultiCallable[_monitor_service_pb2.VerifyLogRequest, _monitor_service_pb2.VerifyLogResponse]
     """Recomputes the hash chain of the last million events."""
     VerifyWholeLog: _aio.UnaryStreamMultiCallable[_audit_pb2.VerifyWholeLogRequest, _audit_pb2.VerifyWholeLogResponse]
@@ -107,6 +114,30 @@ class MonitorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_state_as_of_pb2.GetStateAsOfRequest, _abc.Awaitable[_state_as_of_pb2.GetStateAsOfResponse]],
     ) -> _abc.Awaitable[_state_as_of_pb2.GetStateAsOfResponse]:
         """Says what a job or a submission was at some moment, and how it came to be that, event by event."""
+
+    @_abc_1.abstractmethod
+    def ListProjections(
+        self,
+        request: _projections_pb2.ListProjectionsRequest,
+        context: _aio.ServicerContext[_projections_pb2.ListProjectionsRequest, _abc.Awaitable[_projections_pb2.ListProjectionsResponse]],
+    ) -> _abc.Awaitable[_projections_pb2.ListProjectionsResponse]:
+        """Lists the read models and how far they are."""
+
+    @_abc_1.abstractmethod
+    def RebuildProjection(
+        self,
+        request: _projections_pb2.RebuildProjectionRequest,
+        context: _aio.ServicerContext[_projections_pb2.RebuildProjectionRequest, _abc.AsyncIterator[_projections_pb2.RebuildProjectionResponse]],
+    ) -> _abc.AsyncIterator[_projections_pb2.RebuildProjectionResponse]:
+        """Builds a read model beside the live one, which goes on."""
+
+    @_abc_1.abstractmethod
+    def DiffProjection(
+        self,
+        request: _projections_pb2.DiffProjectionRequest,
+        context: _aio.ServicerContext[_projections_pb2.DiffProjectionRequest, _abc.Awaitable[_projections_pb2.DiffProjectionResponse]],
+    ) -> _abc.Awaitable[_projections_pb2.DiffProjectionResponse]:
+        """Compares the live read model with what was built beside it."""
 
     @_abc_1.abstractmethod
     def VerifyLog(
