@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from eventstore.archive.session import AnotherArchives
 from eventstore.errors import EventStoreError
 from services.projections.partitions import create_partitions_ahead, room_ahead
 
@@ -81,6 +82,9 @@ class PartitionKeeper:
     async def _try(self, what: str, work: Awaitable[None]) -> None:
         try:
             await work
+        except AnotherArchives:
+            # Another replica, or an operator: the work is being done.
+            self._troubles.pop(what, None)
         except (EventStoreError, OSError) as error:
             self._troubles[what] = " ".join(str(error).split())
             _log.error("retention_failed", what=what, error=self._troubles[what])

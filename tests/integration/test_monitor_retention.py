@@ -21,6 +21,7 @@ from eventstore.__main__ import cli
 from eventstore.archive.archiver import Archiver
 from eventstore.archive.partition_list import list_partitions
 from eventstore.archive.retention import Retention
+from eventstore.archive.session import alone
 from eventstore.connections import READ_ROLE, connect
 from eventstore.postgres import PostgresEventStore
 from eventstore.types import PULSE_LANE, Position
@@ -174,6 +175,14 @@ async def test_an_archive_that_fails_shows_in_the_health_and_stops_nothing_else(
         await keeper.run_once()
         assert health.retention_part(keeper.trouble).state == health.HEALTHY
     assert await house.states("event") == ["archived", "archived", "newest", "ahead"]
+
+
+async def test_an_archiving_that_somebody_else_does_is_no_trouble(house: House, tmp_path: Path) -> None:
+    async with house.keeper(str(tmp_path)) as keeper, alone(house.url):
+        await keeper.run_once()
+
+    assert keeper.trouble == ""
+    assert await house.states("event") == ["archivable", "archivable", "newest", "ahead"]
 
 
 def test_times_are_days_and_archived_events_are_kept_longer_than_hot_ones() -> None:
