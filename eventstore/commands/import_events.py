@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
@@ -21,7 +21,25 @@ if TYPE_CHECKING:
     Outcome: TypeAlias = Imported | ImportRefused
 
 
-@click.command(name="import")
+_HELP: Final = """Append the events of an NDJSON FILE, one JSON object a line, in their order.
+
+\b
+Needed:    stream_id, tenant, event_id   UUIDs
+           category, event_type          1 to 100 characters
+           payload                       base64
+Optional:  expected                      "any" (default) or "no stream"
+           schema_version                a number, 1 if not given
+           correlation_id, causation_id  UUIDs
+           trace_parent, actor           text
+           ignorable                     true: readers may pass the type over
+
+Run again, it passes over what stands already, by event id: after a break, start it once more. When a
+line does not fit, the command names it; the chunks before it stay. An event's time in the store is the
+time of the import: when the thing happened belongs into the payload.
+"""
+
+
+@click.command(name="import", help=_HELP)
 @session.database
 @session.as_json
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -34,22 +52,7 @@ if TYPE_CHECKING:
     help="How many events are appended at once; other writers wait that long.",
 )
 def import_file(database: str, file: Path, events_per_chunk: int, *, as_json: bool) -> None:
-    r"""Append the events of an NDJSON FILE, one JSON object a line, in their order.
-
-    \b
-    Needed:    stream_id, tenant, event_id   UUIDs
-               category, event_type          1 to 100 characters
-               payload                       base64
-    Optional:  expected                      "any" (default) or "no stream"
-               schema_version                a number, 1 if not given
-               correlation_id, causation_id  UUIDs
-               trace_parent, actor           text
-               ignorable                     true: readers may pass the type over
-
-    Run again, it passes over what stands already, by event id: after a break, start it once more. When a
-    line does not fit, the command names it; the chunks before it stay. An event's time in the store is the
-    time of the import: when the thing happened belongs into the payload.
-    """
+    """Append the events of a file; what it looks like stands in the help."""
     outcome = session.run(_imported(database, file, events_per_chunk, quiet=as_json))
     if isinstance(outcome, ImportRefused):
         click.echo(f"error: line {outcome.number}: {outcome.reason}", err=True)
