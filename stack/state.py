@@ -4,6 +4,7 @@
 .bolt/<run>/logs       one file per process
 .bolt/<run>/keys       generated once, readable by the owner only
 .bolt/<run>/evidence   proof of what sites answered
+.bolt/<run>/log_seals  the log's seals, written once
 .bolt/<run>/stack.json where a running stack answers
 """
 
