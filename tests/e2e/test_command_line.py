@@ -48,6 +48,7 @@ async def test_help_tells_of_every_command(tmp_path: Path):
         ("up",): "until Ctrl-C",
         ("submit",): "--directory",
         ("health",): "--json",
+        ("explain",): "--position",
     }
     told = await asyncio.gather(
         *(
@@ -62,7 +63,7 @@ async def test_help_tells_of_every_command(tmp_path: Path):
 
 
 async def test_without_a_mesh_the_command_says_how_to_start_one(tmp_path: Path):
-    for words in (("health",), ("submit", str(BAKERY))):
+    for words in (("health",), ("explain", "jobs/1"), ("submit", str(BAKERY))):
         ended = await run(*COMMAND, *words, where=ROOT, environment=environment(tmp_path))
         assert (ended.code, ended.output) == (3, "")
         assert ended.errors == "Error: No mesh runs here: start one with `./bolt up` in another terminal.\n"
@@ -138,6 +139,24 @@ async def test_json_answers_are_json_and_nothing_else(mesh: RunningMesh, tmp_pat
     assert json.loads(ordered.output)["state"] == "JOB_STATE_ACCEPTED"
     assert json.loads(health.output)["workers_alive"] == 2
     assert (ordered.code, health.code, ordered.errors, health.errors) == (0, 0, "", "")
+
+
+async def test_a_state_is_told_event_by_event(mesh: RunningMesh, tmp_path: Path):
+    file = written(tmp_path, variant(TYPED + 2))
+    ordered = await typed(mesh, "submit", file, "--directory", "sandbox-plain", "--json")
+    name = json.loads(ordered.output)["name"]
+
+    told = await typed(mesh, "explain", name)
+    early = await typed(mesh, "explain", name, "--at", "2020-01-01T00:00:00Z")
+    answer = await typed(mesh, "explain", name, "--json")
+
+    assert told.output.startswith(f"jobs/{name.rpartition('/')[2]}: ")
+    assert "JobAccepted" in told.output
+    assert "state                nothing → accepted" in told.output
+    assert (early.code, early.output) == (1, "")
+    assert "NOT_FOUND" in early.errors
+    assert json.loads(answer.output)["state"]["steps"][0]["event_type"] == "JobAccepted"
+    assert (told.code, answer.code, told.errors, answer.errors) == (0, 0, "", "")
 
 
 async def on_a_terminal(running: RunningMesh, *words: str, **more: str) -> str:
