@@ -218,6 +218,21 @@ async def test_all_functions_answer_and_write_the_same(pair: tuple[str, str], se
         assert verdict.events_count > 1_000, "the partitions of tests have a thousand positions"
 
 
+@pytest.mark.parametrize("counts", [[1, 1], [2, 2], [1, 1, 2]])
+async def test_counts_that_do_not_add_up_are_refused_whole(pair: tuple[str, str], counts: list[int]) -> None:
+    url, _ = pair
+    requests = [[Part(uuid4(), TENANT, 1, -1, (uuid4(),))] for _ in range(2)]
+    requests[0] = [Part(uuid4(), TENANT, 1, -1, (uuid4(), uuid4()))]
+    given = arguments(requests)
+    given[6] = counts
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        with pytest.raises(psycopg.DataError):
+            await connection.execute(BY_V2, given)
+
+        rows = await connection.execute("select from es.event union all select from es.stream_head")
+        assert await rows.fetchall() == []
+
+
 async def append_by_v1(url: str, streams: Sequence[UUID], count: int) -> None:
     """Append three events at a time from a connection, as the release before does."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:

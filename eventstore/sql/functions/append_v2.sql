@@ -117,6 +117,7 @@ begin
       select u.i from unnest(p_event_count) with ordinality as u(events, i), generate_series(1, u.events)
       order by u.i
     );
+    v_plain := v_plain and cardinality(v_stream_of) = v_events;
   else
     v_plain := false;
   end if;

@@ -148,4 +148,8 @@ begin
     v_from := v_to + 1;
     v_event := v_event + v_count;
   end loop;
+  if v_event <> v_events + 1 then
+    raise exception 'the streams have % events, and % were given', v_event - 1, v_events
+      using errcode = 'invalid_parameter_value';
+  end if;
 end $$;
