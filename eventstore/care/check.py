@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 #: Of one kind of damage so many places are shown; the first ones tell as much as a million.
 PLACES_MAX: Final = 20
 
-#: The part of each ledger lane that is looked at: `depth` events before its head, or the log from its start.
+#: The part of a lane that is looked at. Constants, so that the planner passes over the partitions before it.
 _SCOPE: Final[LiteralString] = """
-with scope as (
-  select l.lane, h.head, greatest(h.head - %(depth)s::bigint, r.before) as since
-  from es.lane l
-  cross join lateral (
-    select coalesce((select e.position from es.event e where e.lane = l.lane
-                     order by e.position desc limit 1), 0) as head
-  ) h
-  cross join (select coalesce(min(from_position), 1) - 1 as before from es.partition where log = 'event') r
-  where l.lane >= 0
+with scope as not materialized (
+  select %(lane)s::smallint as lane, %(head)s::bigint as head, %(since)s::bigint as since
 )
 """
+
+
+class Lanes(Enum):
+    """Which lanes a check is made for, one after the other."""
+
+    NONE = "none"
+    LEDGER = "ledger"
+    PULSES = "pulses"
 
 
 class Severity(Enum):
@@ -52,17 +53,18 @@ class Finding:
 class Check:
     """One line of the checklist.
 
-    Shape: `query` may use as parameters what a Reach holds; a `deep` check reads whole tables and is made
-    only when asked for.
+    Shape: `query` may use as parameters what a Reach holds and, for `lanes`, `lane`, `head` and `since`; a
+    `deep` check reads whole tables and is made only when asked for.
     """
 
     name: str
     question: str
     query: LiteralString
     judge: Callable[[Rows], Iterable[Finding]]
+    lanes: Lanes = Lanes.NONE
     deep: bool = False
 
 
 def in_scope(query: LiteralString) -> LiteralString:
-    """Return a query that begins after a `with`, where the table expression `scope` is known."""
+    """Return a query, without its `with`, that knows the table expression `scope`: one row, one lane."""
     return _SCOPE + query

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from psycopg import IsolationLevel
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 
 from eventstore.care import (
     archives,
@@ -22,13 +22,13 @@ from eventstore.care import (
     streams,
     vault,
 )
-from eventstore.care.check import PLACES_MAX, Check, Finding
+from eventstore.care.check import PLACES_MAX, Check, Finding, Lanes
 from eventstore.care.whole_chain import whole_chain
 from eventstore.connections import connect
 from eventstore.migrate import load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from psycopg import AsyncConnection
 
@@ -37,6 +37,18 @@ if TYPE_CHECKING:
 
 CARE_ROLE: Final = "es_care"
 
+_SCOPES: Final = """
+with head as (
+  select l.lane, coalesce(case when l.lane >= 0
+           then (select e.position from es.event e where e.lane = l.lane order by e.position desc limit 1)
+           else (select max(position) from es.pulse) end, 0) as head
+  from es.lane l
+)
+select h.lane, h.head, greatest(h.head - %(depth)s::bigint, coalesce(
+         (select min(p.from_position) - 1 from es.partition p
+          where p.log = case when h.lane >= 0 then 'event' else 'pulse' end), 0)) as since
+from head h order by h.lane
+"""
 _PREPARED: Final = """
 select exists (
   select from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.rolname = %(role)s
@@ -54,6 +66,16 @@ class Reach:
     old_seconds: int = 3_600
     dead_rows: int = 10_000
     seal_seconds: int = 300
+    idle_seconds: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The part of a lane that is looked at: what comes after `since`."""
+
+    lane: int
+    head: int
+    since: int
 
 
 #: The whole log.
@@ -112,8 +134,9 @@ async def examine(
         await connection.set_read_only(value=True)
         async with connection.transaction():
             await connection.execute("select set_config('role', %s, true)", [CARE_ROLE])
+            scopes = await _scopes(connection, reach)
             for check in checklist(migrations, deep=deep):
-                examined = await _make(connection, check, reach)
+                examined = await _make(connection, check, reach, scopes[check.lanes])
                 yield examined
                 if check.name == schema.NAME and any(
                     each.what == schema.PENDING for each in examined.findings
@@ -138,7 +161,24 @@ def _unprepared() -> Examined:
     return Examined("migrations", "Is the schema this code's own?", [finding])
 
 
-async def _make(connection: AsyncConnection, check: Check, reach: Reach) -> Examined:
-    cursor = connection.cursor(row_factory=dict_row)
-    await cursor.execute(check.query, asdict(reach))
-    return Examined(check.name, check.question, list(check.judge(await cursor.fetchall())))
+async def _scopes(connection: AsyncConnection, reach: Reach) -> Mapping[Lanes, Sequence[Scope]]:
+    """Return what is looked at of each lane; one scope without a meaning for checks that know no lanes."""
+    cursor = connection.cursor(row_factory=class_row(Scope))
+    await cursor.execute(_SCOPES, {"depth": reach.depth})
+    every = await cursor.fetchall()
+    return {
+        Lanes.NONE: [Scope(0, 0, 0)],
+        Lanes.LEDGER: [each for each in every if each.lane >= 0],
+        Lanes.PULSES: [each for each in every if each.lane < 0],
+    }
+
+
+async def _make(connection: AsyncConnection, check: Check, reach: Reach, scopes: Sequence[Scope]) -> Examined:
+    # What sessions do is remembered for a transaction; here it has to be what they do now.
+    await connection.execute("select pg_stat_clear_snapshot()")
+    findings: list[Finding] = []
+    for scope in scopes:
+        cursor = connection.cursor(row_factory=dict_row)
+        await cursor.execute(check.query, {**asdict(reach), **asdict(scope)}, prepare=False)
+        findings += check.judge(await cursor.fetchall())
+    return Examined(check.name, check.question, findings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from eventstore.care.check import Check, Finding, in_scope
+from eventstore.care.check import Check, Finding, Lanes, in_scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from eventstore.care.check import Row, Rows
 
 _HOLES: Final = in_scope("""
-, pulses as (
-  select greatest(h.head - %(depth)s::bigint, r.before) as since
-  from (select coalesce(max(position), 0) as head from es.pulse) h
-  cross join (select coalesce(min(from_position), 1) - 1 as before from es.partition where log = 'pulse') r
-), numbered as (
-  select e.lane, e.position,
-         lag(e.position, 1, s.since) over (partition by e.lane order by e.position) as previous
+, numbered as (
+  select e.lane, e.position, lag(e.position, 1, s.since) over (order by e.position) as previous
   from scope s join es.event e on e.lane = s.lane and e.position > s.since
-  union all
-  select -1, p.position, lag(p.position, 1, s.since) over (order by p.position)
-  from pulses s join es.pulse p on p.position > s.since
 )
 select lane, previous + 1 as first, position - 1 as last from numbered
-where position <> previous + 1 order by lane, position limit %(places)s
+where position <> previous + 1 order by position limit %(places)s
+""")
+_PULSE_HOLES: Final = in_scope("""
+, numbered as (
+  select s.lane, p.position, lag(p.position, 1, s.since) over (order by p.position) as previous
+  from scope s join es.pulse p on p.position > s.since
+)
+select lane, previous + 1 as first, position - 1 as last from numbered
+where position <> previous + 1 order by position limit %(places)s
 """)
 _TIMES: Final = in_scope("""
 , timed as (
   select e.lane, e.position, e.recorded_at,
-         lag(e.recorded_at) over (partition by e.lane order by e.position) as previous
+         lag(e.recorded_at) over (order by e.position) as previous
   from scope s join es.event e on e.lane = s.lane and e.position > s.since
 )
 select lane, position, recorded_at, previous from timed
@@ -56,7 +56,7 @@ _CHAIN: Final = in_scope("""
   join es.event e on e.lane = s.lane and e.position >= s.after and e.position <= s.until
   left join es.category c on c.id = e.category
   left join es.event_type t on t.id = e.event_type
-  window in_order as (partition by s.lane, s.number order by e.position)
+  window in_order as (partition by s.number order by e.position)
 )
 select distinct lane, position from linked
 where hash is distinct from
@@ -104,7 +104,8 @@ def judge_chain(rows: Rows) -> Iterator[Finding]:
 
 
 CHECKS: Final = (
-    Check("positions", "Is no position missing from any lane?", _HOLES, judge_holes),
-    Check("times", "Does recorded time never go back?", _TIMES, judge_times),
-    Check("chain", "Does each event's hash fit (sampled)?", _CHAIN, judge_chain),
+    Check("positions", "Is no position missing?", _HOLES, judge_holes, Lanes.LEDGER),
+    Check("pulses", "Is no pulse missing?", _PULSE_HOLES, judge_holes, Lanes.PULSES),
+    Check("times", "Does recorded time never go back?", _TIMES, judge_times, Lanes.LEDGER),
+    Check("chain", "Does each event's hash fit (sampled)?", _CHAIN, judge_chain, Lanes.LEDGER),
 )

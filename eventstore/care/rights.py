@@ -58,10 +58,12 @@ where n.nspname in ('es', 'vault') and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S
 order by 1
 """
 _IN_OWNERS_PLACE: Final = """
-select r.rolname as name, r.rolcanlogin as may_log_in, r.rolname = 'es_owner' as is_owner
+select r.rolname as name, r.rolcanlogin as may_log_in, r.rolname = 'es_owner' as is_owner,
+       pg_has_role(r.oid, 'es_owner', 'member') as is_member
 from pg_roles r
 where not r.rolsuper and (
   r.rolname = 'es_owner' and r.rolcanlogin
+  or r.rolcanlogin and pg_has_role(r.oid, 'pg_write_all_data', 'member')
   or r.rolname <> 'es_owner' and pg_has_role(r.oid, 'es_owner', 'member')
      and r.oid <> (select relowner from pg_class where oid = 'es.migration'::regclass)
      and r.oid <> (select datdba from pg_database where datname = current_database())
@@ -149,10 +151,11 @@ def judge_in_owners_place(rows: Rows) -> Iterator[Finding]:
         if row["is_owner"]:
             yield Finding(f"{OWNER} may log in", "roles", f"alter role {OWNER} nologin")
         else:
+            role = OWNER if row["is_member"] else "pg_write_all_data"
             yield Finding(
-                f"{row['name']} is a member of {OWNER}, and could change history",
+                f"{row['name']} is a member of {role}, and could change what the store relies on",
                 "roles",
-                f"revoke {OWNER} from {row['name']}, or from the role through which it is a member",
+                f"revoke {role} from {row['name']}, or from the role through which it is a member",
                 Severity.WRONG if row["may_log_in"] else Severity.ADVICE,
             )
 

@@ -61,6 +61,7 @@ from pg_locks l join pg_stat_activity a on a.pid = l.pid
 where l.locktype = 'advisory' and l.classid = 25971 and l.objsubid = 2 and l.granted
   and l.database = (select oid from pg_database where datname = current_database())
   and (l.objid = 4294967295 or l.objid < 1024) and a.state like 'idle%%'
+  and a.state_change < clock_timestamp() - make_interval(secs => %(idle_seconds)s)
 order by a.pid
 """
 _BLOAT: Final = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from eventstore.care.check import Check, Finding, in_scope
+from eventstore.care.check import Check, Finding, Lanes, in_scope
 from eventstore.care.positions import place
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ def judge_lone_keys(rows: Rows) -> Iterator[Finding]:
 
 
 CHECKS: Final = (
-    Check("heads", "Does each stream's head tell its last version?", _HEADS, judge_heads),
-    Check("versions", "Do versions follow one another in each stream?", _VERSIONS, judge_versions),
-    Check("lone heads", "Has each head its first event?", _LONE_HEADS, judge_lone_heads, deep=True),
-    Check("keys", "Has each event its key?", _KEYS, judge_keys),
-    Check("lone keys", "Has each key its event?", _LONE_KEYS, judge_lone_keys, deep=True),
+    Check("heads", "Does each stream's head tell its last version?", _HEADS, judge_heads, Lanes.LEDGER),
+    Check("versions", "Do versions follow one another?", _VERSIONS, judge_versions, Lanes.LEDGER),
+    Check("lone heads", "Has each head its event?", _LONE_HEADS, judge_lone_heads, Lanes.LEDGER, deep=True),
+    Check("keys", "Has each event its key?", _KEYS, judge_keys, Lanes.LEDGER),
+    Check("lone keys", "Has each key its event?", _LONE_KEYS, judge_lone_keys, Lanes.LEDGER, deep=True),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -151,7 +152,7 @@ DAMAGES: Final[dict[str, Damage]] = {
         {"positions": "position 500", "versions": "position 501"},
     ),
     "a pulse deleted, and one added beyond": Damage(
-        forced("es.pulse", "update es.pulse set position = 7"), {"positions": "lane -1, position 1"}
+        forced("es.pulse", "update es.pulse set position = 7"), {"pulses": "lane -1, position 1"}
     ),
     "the end cut off": Damage(
         (*of_event("delete from es.event where position > 1010"), "delete from es.projection"),
@@ -400,7 +401,7 @@ async def test_what_an_old_transaction_holds_back_is_advice(url: str) -> None:
 async def test_whoever_sits_on_a_lanes_lock_is_named(url: str) -> None:
     async with session(url) as connection, connection.transaction():
         await connection.execute("select pg_advisory_xact_lock(x'6573'::int, 0)")
-        findings = await found(url)
+        findings = await found(url, reach=Reach(idle_seconds=0))
 
         assert f"session {connection.info.backend_pid}" in findings["append lock"][0].what
         assert findings["append lock"][0].where == "lane 0"
@@ -463,3 +464,20 @@ async def test_an_archived_object_that_is_missing_or_cut_short_is_found(url: str
     short, missing = await objects()
     assert "has 8 bytes, not the 9" in short
     assert "streams is missing" in missing
+
+
+async def test_appends_under_way_are_no_findings(url: str) -> None:
+    ended = asyncio.Event()
+
+    async def keep_appending(store: PostgresEventStore) -> None:
+        while not ended.is_set():
+            await store.append(append_to(count=7))
+            await store.append_pulse(STREAM, "worker", TENANT, event())
+
+    async with PostgresEventStore.open(url) as store, asyncio.TaskGroup() as beside:
+        for _ in range(8):
+            beside.create_task(keep_appending(store))
+        findings = [await found(url, deep=deep) for deep in (False, True, False, True)]
+        ended.set()
+
+    assert findings == [{}] * 4

@@ -87,7 +87,9 @@ async def test_the_command_finds_nothing_and_then_what_is_wrong(cluster: Embedde
     await run(superuser, "grant es_owner to intruder")
     assert await checks_found(url) == {"memberships"}
     assert (await doctor(url))[0] == 1
-    await run(superuser, "revoke es_owner from intruder", "alter role es_owner login")
+    await run(superuser, "revoke es_owner from intruder", "grant pg_write_all_data to intruder")
+    assert await checks_found(url) == {"memberships"}
+    await run(superuser, "revoke pg_write_all_data from intruder", "alter role es_owner login")
     assert await checks_found(url) == {"memberships"}
     await run(superuser, "alter role es_owner nologin")
 
