@@ -291,6 +291,7 @@ def variables_for(database_url: str, folder: Path) -> dict[str, str]:
         "DIRECTORYBOLT_EVIDENCE_DIR": str(folder / "evidence"),
         "DIRECTORYBOLT_RATE_LIMIT_PER_MINUTE": "100000",
         "DIRECTORYBOLT_PULSE_SECONDS": "0.1",
+        "DIRECTORYBOLT_SWEEP_SECONDS": "0.2",
     }
     for name, content in files.items():
         path = folder / name.lower()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from eventstore.erasure import Erasures
 from services.intake.callers_ledger import CallersLedger
 from services.intake.desk import Needs, keeper_of, set_up
-from services.intake.erasure_keeper import erasure_loop
 from services.intake.servicer import hosted
 from services.projections.catalogue import CatalogueProjection
 from services.projections.erased_customers import ErasedCustomersProjection
@@ -26,6 +25,7 @@ from services.runtime.config import (
 from services.runtime.evidence import FileEvidence
 from services.runtime.gateway_store import open_event_store
 from services.runtime.ledger import Ledger
+from services.runtime.loop import Loop
 from services.runtime.process import Service, run_process
 from services.runtime.projecting import projecting, projector_of
 from services.runtime.readiness import answers
@@ -84,11 +84,13 @@ async def assemble(environment: Environment, stack: AsyncExitStack) -> Service:
         interval_seconds=timing.pulse_seconds,
         clock=clock,
     )
+    keeper = keeper_of(needs, Ledger(store, NAME))
+    erasures_kept = Loop("erasures", keeper.run_once, interval_seconds=timing.sweep_seconds, clock=clock)
     return Service(
         config=config,
         hosted=[hosted(set_up(needs))],
         verify_key=api_keys.verify,
-        loops=[pulse, erasure_loop(keeper_of(needs, Ledger(store, NAME)), clock)],
+        loops=[pulse, erasures_kept],
         clock=clock,
         is_ready=lambda: answers(store),
     )

@@ -6,11 +6,9 @@ brings old keys along. Every round compares who is erased in the log with the va
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
-
-from services.runtime.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
     from eventstore.vault import Vault
     from services.intake.erase import CustomerEraser
     from services.projections.erased_customers import ErasedCustomerReader
-    from services.runtime.clock import Clock
-
-INTERVAL_SECONDS: Final = 60.0
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -45,10 +40,13 @@ class ErasureKeeper:
         Errors: StoreUnavailable; StoreDown.
         """
         erased = await self._reader.all()
-        for each in await self._vault.undestroyed(erased):
+        revived = await self._vault.undestroyed(erased)
+        # The keys first, all of them: nothing else is as urgent.
+        for each in revived:
             await self._vault.destroy(each)
             _log.warning("erasure.key_destroyed", customer=str(each))
-        for each in await self._uncertified(erased):
+        # Where an old key came back, old pictures and API keys may have come along.
+        for each in dict.fromkeys([*revived, *await self._uncertified(erased)]):
             await self._eraser.resume(each)
             _log.warning("erasure.finished", customer=str(each))
         self._certified.update(erased)
@@ -57,8 +55,3 @@ class ErasureKeeper:
     async def _uncertified(self, erased: Sequence[UUID]) -> Sequence[UUID]:
         unknown = [each for each in erased if each not in self._certified]
         return [each for each in unknown if await self._certificates.find(each) is None]
-
-
-def erasure_loop(keeper: ErasureKeeper, clock: Clock, *, interval_seconds: float = INTERVAL_SECONDS) -> Loop:
-    """Return the loop that keeps the erased erased."""
-    return Loop("erasures", keeper.run_once, interval_seconds=interval_seconds, clock=clock)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -40,7 +42,7 @@ from tests.fix_intake import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from stack.postgres import EmbeddedPostgres
@@ -359,27 +361,45 @@ async def certified(
         return None
 
 
-async def test_a_key_that_a_restored_vault_brings_back_is_destroyed_by_the_next_process(
+async def test_what_a_restored_backup_brings_back_is_destroyed_by_the_next_process(
     postgres_cluster: EmbeddedPostgres, services_template: str, tmp_path: Path
 ) -> None:
-    folder = tmp_path
     async with cloned_database(postgres_cluster, services_template) as url:
-        async with intake_process(url, folder) as process:
+        async with intake_process(url, tmp_path) as process:
             tenant = await process.tenant()
-            backup = await vault_rows(url)
+            await a_past(process, tenant)
+            keys = await vault_rows(url)
+            await asyncio.to_thread(shutil.copytree, tmp_path / "evidence", tmp_path / "backup")
             shown = await erased(process, tenant)
-            await process.covered()
-        await restore(url, backup)
-        async with intake_process(url, folder) as process:
-            keys = process.vault
+        await restore(url, keys)
+        shutil.copytree(tmp_path / "backup", tmp_path / "evidence", dirs_exist_ok=True)
+        async with intake_process(url, tmp_path) as process:
             async with asyncio.timeout(30):
-                while await keys.undestroyed([tenant.id]):
+                while await process.vault.undestroyed([tenant.id]) or list(pictures(tmp_path)):
                     await process.store.wait_for_news(await process.store.head(), 0.2)
+            assert (await tenant_at(process, tenant).refusal("GetCustomer", asking(tenant))).code is (
+                CODE.UNAUTHENTICATED
+            )
             certificate = Certificate(shown.document, shown.public_key, shown.signature)
             certificates = Certificates(url)
-            found = contradictions(certificate, process.store, keys, certificates)
+            found = contradictions(certificate, process.store, process.vault, certificates)
             assert [each async for each in found] == []
             await certificates.close()
+
+
+def pictures(folder: Path) -> Iterator[Path]:
+    """Yield the pictures that are kept."""
+    return (folder / "evidence").rglob("*.proof")
+
+
+def tenant_at(process: Intake, tenant: Tenant) -> Tenant:
+    """Return a tenant as a caller of another process."""
+    return replace(tenant, channel=process.channel)
+
+
+def asking(tenant: Tenant) -> customers_pb2.GetCustomerRequest:
+    """Return the request that shows a tenant."""
+    return customers_pb2.GetCustomerRequest(name=tenant.name)
 
 
 COLUMNS = "tenant, key_id, wrapped_key, master_key_id"
@@ -398,5 +418,6 @@ async def restore(url: str, rows: list[tuple[Any, ...]]) -> None:
     """Restore the vault from a backup."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("truncate vault.tenant_key")
+        await connection.execute("update runtime.api_key set revoked_at = null")
         insert = f"insert into vault.tenant_key ({COLUMNS}) values (%s, %s, %s, %s)"  # noqa: S608
         await connection.cursor().executemany(insert.encode(), rows)
