@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from eventstore.postgres import PostgresEventStore
+from services.gateway.__main__ import CONNECTIONS
 from services.gateway.servicer import STREAM_AGE_SECONDS_MAX, hosted
 from services.runtime.gateway_store import GatewayEventStore
 from services.runtime.process import Service, Serving, serving
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from eventstore.store import EventStore
+    from services.runtime.server import Connections
     from stack.postgres import EmbeddedPostgres
 
 
@@ -41,11 +43,21 @@ class RunningGateway:
 
 @asynccontextmanager
 async def gateway_before(
-    store: EventStore, url: str, *, age_seconds_max: float = STREAM_AGE_SECONDS_MAX, port: int = 0
+    store: EventStore,
+    url: str,
+    *,
+    age_seconds_max: float = STREAM_AGE_SECONDS_MAX,
+    port: int = 0,
+    connections: Connections = CONNECTIONS,
 ) -> AsyncGenerator[RunningGateway]:
     """Serve a gateway to a store that lies in the database of the URL."""
-    config = replace(CONFIG, grpc_port=port)
-    service = Service(config, [hosted(store, age_seconds_max)], verify_test_key, turn_away_seconds=0)
+    service = Service(
+        replace(CONFIG, grpc_port=port),
+        [hosted(store, age_seconds_max)],
+        verify_test_key,
+        connections=connections,
+        turn_away_seconds=0,
+    )
     async with serving(service) as ports:
         yield RunningGateway(url, ports)
 

@@ -66,15 +66,20 @@ class GatewayLine:
         self._heard = False
         self._away = False
         self._gone: asyncio.TimerHandle | None = None
+        self._settled = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
     async def open(cls, address: str, service_key: str) -> AsyncGenerator[Self]:
-        """Keep a stream to the gateway inside of the context; on leaving, what waits is answered first."""
+        """Keep a stream to the gateway inside of the context; on leaving, what waits is answered first.
+
+        Units: on entering, a gateway that is not there is waited for OPEN_SECONDS_MAX.
+        """
         async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
             line = cls(AppendServiceStub(channel), service_key)
             keeping = asyncio.create_task(line._keep(), name="gateway line")
             try:
+                await line._settled.wait()
                 yield line
             finally:
                 with suppress(TimeoutError):
@@ -104,8 +109,9 @@ class GatewayLine:
     async def _keep(self) -> None:
         """Hold one stream after the other."""
         pauses = backoff(seconds_max=_PAUSE_SECONDS_MAX)
+        self._note_gone(OPEN_SECONDS_MAX)
         while True:
-            self._note_gone()
+            self._note_gone(GONE_SECONDS_MAX)
             opened = False
             try:
                 async with self._opened() as stream:
@@ -171,14 +177,15 @@ class GatewayLine:
         if self._gone is not None:
             self._gone.cancel()
             self._gone = None
+        self._settled.set()
         if self._away:
             self._away = False
             _log.info("gateway.back")
 
-    def _note_gone(self) -> None:
+    def _note_gone(self, seconds_max: float) -> None:
         if self._gone is None and not self._away:
             loop = asyncio.get_running_loop()
-            self._gone = loop.call_later(GONE_SECONDS_MAX, self._give_up, "unreachable")
+            self._gone = loop.call_later(seconds_max, self._give_up, "unreachable")
 
     def _give_up(self, reason: str) -> None:
         if self._gone is not None:
@@ -187,6 +194,7 @@ class GatewayLine:
         if not self._away:
             self._away = True
             _log.warning("gateway.away", reason=reason)
+        self._settled.set()
         self._queue.give_up()
 
 

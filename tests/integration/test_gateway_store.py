@@ -16,9 +16,10 @@ from directorybolt.gateway.v1.append_service_pb2_grpc import AppendServiceStub
 from eventstore.errors import AppendQueueFull
 from eventstore.limits import APPEND_BYTES_MAX
 from eventstore.postgres import PostgresEventStore
-from eventstore.types import NO_STREAM, PAYLOAD_BYTES_MAX, Position, StreamAppend
+from eventstore.types import NO_STREAM, PAYLOAD_BYTES_MAX, Appended, Position, StreamAppend
 from services.runtime.gateway_store import GatewayEventStore, open_event_store
 from services.runtime.gateway_wire import append_to_wire
+from services.runtime.server import Connections
 from tests.doubles.breaking_store import BreakingStore
 from tests.fix_events import TENANT, append_to, event, read_everything
 from tests.fix_gateway import RunningGateway, gateway_before
@@ -43,6 +44,12 @@ async def gateway_on(url: str, **changes: Any) -> AsyncGenerator[RunningGateway]
 async def write(store: GatewayEventStore, count: int) -> list[int]:
     """Append one event after the other; return their positions."""
     return [(await store.append(append_to(expected=NO_STREAM))).position.number for _ in range(count)]
+
+
+async def through(store: GatewayEventStore) -> None:
+    """Return when appends go through the gateway."""
+    while store.is_direct:
+        await store.wait_for_news(Position(0, 1_000_000), 0.05)
 
 
 async def refusal(gateway: RunningGateway, message: wire.AppendRequest, key: str = SERVICE_KEY) -> Refusal:
@@ -92,10 +99,22 @@ async def test_appends_go_on_while_old_streams_end_and_new_ones_begin(database_u
         while asyncio.get_running_loop().time() < began + 1:
             answers += await asyncio.gather(*(store.append(append_to()) for _ in range(3)))
 
-        assert not store.is_direct
+        await through(store)
         events = await read_everything(store)
         assert len(events) == len(answers)
         assert {each.position for each in answers} == {each.position for each in events}
+
+
+async def test_appends_go_on_while_connections_are_cut_for_their_age(database_url: str) -> None:
+    young = Connections(age_max_seconds=0.2, age_grace_seconds=0.05)
+    async with gateway_on(database_url, connections=young) as gateway, gateway.store() as store:
+        began, answers = asyncio.get_running_loop().time(), list[Appended]()
+        while asyncio.get_running_loop().time() < began + 2:
+            answers += await asyncio.gather(*(store.append(append_to()) for _ in range(3)))
+
+        await through(store)
+        events = await read_everything(store)
+        assert sorted(each.position.number for each in answers) == list(range(1, len(events) + 1))
 
 
 async def test_a_gateway_that_drains_answers_first_and_then_appends_go_another_way(database_url: str) -> None:
@@ -130,8 +149,7 @@ async def test_appends_find_the_gateway_again_when_it_is_back(database_url: str)
             assert await write(store, 1) == [2]
             assert store.is_direct
             async with gateway_before(inner, database_url, port=port):
-                while store.is_direct:
-                    await store.wait_for_news(Position(0, 99), 0.05)
+                await through(store)
                 assert await write(store, 1) == [3]
 
 

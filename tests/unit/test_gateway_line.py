@@ -145,11 +145,21 @@ async def test_a_gateway_that_never_opens_is_given_up_for_all_who_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gateway_line, "GONE_SECONDS_MAX", 0.05)
-    async with line_on(Script("refuse"), monkeypatch) as line:
+    async with line_on(Script("end", "refuse"), monkeypatch) as line:
         refused = await asyncio.gather(*(ask(line) for _ in range(3)), return_exceptions=True)
 
         assert [type(each) for each in refused] == [GatewayAway] * 3
         assert line.is_away
+
+
+async def test_a_gateway_that_is_not_there_at_the_start_is_waited_for_and_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gateway_line, "OPEN_SECONDS_MAX", 0.05)
+    async with line_on(Script("refuse"), monkeypatch) as line:
+        assert line.is_away
+        with pytest.raises(GatewayAway):
+            await ask(line)
 
 
 async def test_who_still_waits_when_the_line_closes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
