@@ -26,7 +26,7 @@ _FORGET: Final[LiteralString] = """
 update es.projection
 set positions = '{}', epoch = epoch + 1, holder = null, expires_at = null, moved_at = clock_timestamp(),
     paused_at = null, paused_release = null, failed_lane = null, failed_position = null, attempts = null,
-    error = null
+    error = null, passed_over = 0
 where name = %(name)s and version = %(version)s
 """
 _FORGET_PARKED: Final[LiteralString] = "delete from es.parked where name = %(name)s and version = %(version)s"

@@ -87,6 +87,8 @@ async def test_what_is_ignorable_is_passed_over_counted_and_said_once(
     async with await connect(counting_url, READ_ROLE, "look") as connection:
         [standing] = await why_behind(connection, "counting")
     assert "3 events of a newer release were passed over" in standing.sentence
+    await projector.replay()
+    assert await select(counting_url, "select passed_over from es.projection") == [(0,)]
     said = [each.getMessage() for each in caplog.records if "passes over" in each.getMessage()]
     assert len(said) == 1
     assert "Noted, version 1" in said[0]
