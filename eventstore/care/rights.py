@@ -18,28 +18,31 @@ if TYPE_CHECKING:
 OWNER: Final = "es_owner"
 
 _GRANTS: Final = """
-select n.nspname || '.' || c.relname as on_what, coalesce(r.rolname, 'public') as grantee,
-       lower(a.privilege_type) as privilege
-from pg_class c
-join pg_namespace n on n.oid = c.relnamespace
-cross join lateral aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
-left join pg_roles r on r.oid = a.grantee
-where n.nspname in ('es', 'vault') and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.grantee <> c.relowner
-union all
-select n.nspname || '.' || c.relname, coalesce(r.rolname, 'public'), lower(a.privilege_type) || ' (columns)'
-from pg_attribute t
-join pg_class c on c.oid = t.attrelid
-join pg_namespace n on n.oid = c.relnamespace
-cross join lateral aclexplode(t.attacl) a
-left join pg_roles r on r.oid = a.grantee
-where n.nspname in ('es', 'vault') and a.grantee <> c.relowner
-union
-select n.nspname || '.' || p.proname, coalesce(r.rolname, 'public'), lower(a.privilege_type)
-from pg_proc p
-join pg_namespace n on n.oid = p.pronamespace
-cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-left join pg_roles r on r.oid = a.grantee
-where n.nspname in ('es', 'vault') and a.grantee <> p.proowner and p.prorettype <> 'trigger'::regtype
+with given as (
+  select n.nspname || '.' || c.relname as on_what, a.grantee, lower(a.privilege_type) as privilege
+  from pg_class c
+  join pg_namespace n on n.oid = c.relnamespace
+  cross join lateral aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+  where n.nspname in ('es', 'vault') and a.grantee <> c.relowner
+    and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+  union
+  select n.nspname || '.' || c.relname, a.grantee, lower(a.privilege_type) || ' (columns)'
+  from pg_attribute t
+  join pg_class c on c.oid = t.attrelid
+  join pg_namespace n on n.oid = c.relnamespace
+  cross join lateral aclexplode(t.attacl) a
+  where n.nspname in ('es', 'vault') and a.grantee <> c.relowner
+  union
+  select n.nspname || '.' || p.proname, a.grantee, lower(a.privilege_type)
+  from pg_proc p
+  join pg_namespace n on n.oid = p.pronamespace
+  cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+  where n.nspname in ('es', 'vault') and a.grantee <> p.proowner and p.prorettype <> 'trigger'::regtype
+)
+select on_what, coalesce(r.rolname, 'public') as grantee, privilege,
+       array(select m.rolname::text from pg_roles m
+             where r.oid is not null and m.oid <> r.oid and pg_has_role(r.oid, m.oid, 'usage')) as member_of
+from given left join pg_roles r on r.oid = grantee
 order by 1, 2, 3
 """
 _FUNCTIONS: Final = """
@@ -85,7 +88,13 @@ def judge_grants(intended: Sequence[Grant], rows: Rows) -> Iterator[Finding]:
     """Find rights that nobody meant to give, and rights that are missing."""
     meant = {(each.on_what, each.grantee, each.privilege) for each in intended}
     given = {(row["on_what"], row["grantee"], row["privilege"]) for row in rows}
-    for on_what, grantee, privilege in sorted(given - meant):
+    # Who is a member of a role that is meant to have a right gains nothing by having it twice.
+    twice = {
+        (row["on_what"], row["grantee"], row["privilege"])
+        for row in rows
+        if any((row["on_what"], role, row["privilege"]) in meant for role in row["member_of"])
+    }
+    for on_what, grantee, privilege in sorted(given - meant - twice):
         bare = privilege.removesuffix(" (columns)")
         yield Finding(
             f"{grantee} may {bare}, and no migration gave it that right",

@@ -18,6 +18,7 @@ from eventstore.care.examination import Reach, examine
 from eventstore.master_key import LocalMasterKey
 from eventstore.postgres import PostgresEventStore
 from eventstore.vault import Vault
+from services.projections.migration import migrate as migrate_services
 from tests.fix_events import OTHER_TENANT, TENANT, append_to, event
 
 if TYPE_CHECKING:
@@ -481,3 +482,11 @@ async def test_appends_under_way_are_no_findings(url: str) -> None:
         ended.set()
 
     assert findings == [{}] * 4
+
+
+async def test_the_services_of_an_application_are_no_findings(database_url: str) -> None:
+    await migrate_services(database_url)
+
+    assert await found(database_url, deep=True) == {}
+    await run(database_url, "grant update on es.lane to bolt_monitor")
+    assert (await found(database_url)).keys() == {"grants"}
