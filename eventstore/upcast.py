@@ -38,24 +38,28 @@ class Upcasters:
                 missing = FIRST_VERSION + len(chain)
                 raise ValueError(f"{event_type} has a step from version {version}, none from {missing}")
             chain.append(steps[event_type, version])
+        self._newest = {name: FIRST_VERSION + len(chain) for name, chain in self._chains.items()}
 
     def newest(self, event_type: str) -> int:
         """Return the version that is written, and that `upcast` returns.
 
         Errors: KeyError when there is no such type.
         """
-        return FIRST_VERSION + len(self._chains[event_type])
+        return self._newest[event_type]
 
     def knows(self, event_type: str, schema_version: int) -> bool:
         """Tell whether an event of this type and version can be read."""
-        return event_type in self._chains and schema_version <= self.newest(event_type)
+        return schema_version <= self._newest.get(event_type, 0)
 
     def upcast(self, event_type: str, schema_version: int, payload: bytes) -> bytes:
         """Return a stored payload as the newest version has it.
 
         Errors: UnknownEvent when the type is not known, or the version is newer than the newest.
         """
-        if not self.knows(event_type, schema_version):
+        newest = self._newest.get(event_type, 0)
+        if schema_version == newest:
+            return payload
+        if schema_version > newest:
             raise UnknownEvent(event_type, schema_version)
         for step in self._chains[event_type][schema_version - FIRST_VERSION :]:
             payload = step(payload)
