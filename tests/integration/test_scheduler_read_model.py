@@ -55,6 +55,7 @@ async def test_a_replay_gives_the_same_rows(stage: Stage) -> None:
     await stage.dispatch()
     held, failed, listed = await stage.worker.claim_all()
     await stage.worker.pulse(held)
+    await stage.worker.pulse_self(slots=3)
     await stage.worker.fail(failed, job_pb2.ERROR_CLASS_BUG)
     await stage.worker.list_it(listed)
     await stage.cancel(first)
@@ -79,7 +80,7 @@ async def test_the_tables_flags_say_what_the_domain_says(stage: Stage) -> None:
         for each in states
     }
 
-    async with stage.pool.connection() as connection:
+    async with stage.pool.connection() as connection, connection.transaction():
         await connection.execute("set local search_path to scheduler")
         await save(connection, rows)
         cursor = await connection.execute(FLAGS, [list(rows)])
