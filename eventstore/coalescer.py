@@ -54,7 +54,7 @@ class Sender(Protocol[RequestT_contra, AnswerT_co]):
         batch: Sequence[RequestT_contra],
         answered: Callable[[Sequence[AnswerT_co | Exception] | Exception], None],
     ) -> None:
-        """Begin to send a batch; `answered` is called once, later, in the order of the batches.
+        """Begin to send a batch; `answered` is called once, later.
 
         Errors: of `answered`: ConnectionLost when sending the same again may help; any other exception
         condemns the whole batch. Else there is one answer or refusal per request.
@@ -215,7 +215,7 @@ class Coalescer(Generic[RequestT, AnswerT]):
     def _answered(
         self, batch: Batch[RequestT, AnswerT], outcome: Sequence[AnswerT | Exception] | Exception
     ) -> None:
-        self._under_way.popleft()
+        self._under_way.remove(batch)
         if isinstance(outcome, ConnectionLost):
             self._unanswered.append(batch)
         else:

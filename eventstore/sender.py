@@ -113,7 +113,11 @@ class WireSender(Generic[RequestT, AnswerT]):
         self, batch: Sequence[RequestT], answered: Answered[AnswerT], said: PGresult | Exception
     ) -> None:
         if not isinstance(said, Exception):
-            answered(self._letter.decode(batch, said))
+            try:
+                outcome = self._letter.decode(batch, said)
+            except Exception as error:  # noqa: BLE001 - sent again, each by itself, they harm nobody else
+                outcome = error
+            answered(outcome)
             return
         error = _told(said)
         if isinstance(error, ConnectionLost):
@@ -128,7 +132,7 @@ class WireSender(Generic[RequestT, AnswerT]):
                 try:
                     async with asyncio.timeout(CALL_SECONDS_MAX):
                         await self._make_ready(batch)
-                except (psycopg.Error, ConnectionLost, TimeoutError) as error:
+                except Exception as error:  # noqa: BLE001 - those who wait are told, and the next may fare better
                     self._held.popleft()
                     answered(_told(error))
                 else:

@@ -148,6 +148,28 @@ async def test_a_stream_under_way_is_waited_for() -> None:
     assert await under_way_with([STREAMS[0]] * 4 * REQUESTS_BESIDE_MIN) == 1
 
 
+class Hasty(Database):
+    """Refuses a broken batch at once, before it answers what came earlier."""
+
+    def begin(self, batch: Sequence[Wish], answered: Callable[[Outcome], None]) -> None:
+        """Take a batch, or refuse it."""
+        if any(each.broken for each in batch):
+            asyncio.get_running_loop().call_soon(answered, InvalidAppend("broken"))
+        else:
+            super().begin(batch, answered)
+
+
+@given(waves=waves, losses=losses)
+def test_a_batch_that_is_refused_before_it_is_sent_mixes_nothing_up(
+    waves: list[tuple[int, Random]], losses: list[str]
+) -> None:
+    with asyncio.Runner() as runner:
+        database = Hasty(losses)
+        wanted = runner.run(play(database, [made(count, random) for count, random in waves]))
+
+    assert database.streams == wanted
+
+
 class Stalled:
     """A database that answers nothing."""
 
