@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
 
 from directorybolt.directory.v1 import directory_pb2
 
-from services.domain.events import decode, type_of
+from services.domain.events import read, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -104,7 +104,7 @@ def capacity_changes(steps: Iterable[Step], events: Iterable[StoredEvent]) -> Ca
 
 
 def _started(changes: CapacityChanges, stored: StoredEvent) -> None:
-    fact = cast("system_events_pb2.WorkerStarted", decode(stored.event_type, stored.payload))
+    fact = cast("system_events_pb2.WorkerStarted", read(stored))
     changes.ended.pop(fact.worker_id, None)
     changes.workers[fact.worker_id] = {
         "worker_id": fact.worker_id,
@@ -114,7 +114,7 @@ def _started(changes: CapacityChanges, stored: StoredEvent) -> None:
 
 
 def _pulsed(changes: CapacityChanges, stored: StoredEvent) -> None:
-    fact = cast("pulse_events_pb2.WorkerPulse", decode(stored.event_type, stored.payload))
+    fact = cast("pulse_events_pb2.WorkerPulse", read(stored))
     changes.pulses[fact.worker_id] = {
         "worker_id": fact.worker_id,
         "slots": fact.slots,
@@ -124,12 +124,12 @@ def _pulsed(changes: CapacityChanges, stored: StoredEvent) -> None:
 
 
 def _ended(changes: CapacityChanges, stored: StoredEvent) -> None:
-    fact = cast("system_events_pb2.WorkerStopped", decode(stored.event_type, stored.payload))
+    fact = cast("system_events_pb2.WorkerStopped", read(stored))
     changes.ended[fact.worker_id] = stored.recorded_at
 
 
 def _catalogued(changes: CapacityChanges, stored: StoredEvent) -> None:
-    fact = cast("system_events_pb2.DirectoryCatalogued", decode(stored.event_type, stored.payload))
+    fact = cast("system_events_pb2.DirectoryCatalogued", read(stored))
     entry = fact.directory
     politeness = entry.politeness
     gap = politeness.gap_min.ToTimedelta() if politeness.HasField("gap_min") else GAP_DEFAULT

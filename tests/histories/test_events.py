@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -51,6 +52,15 @@ def test_every_version_of_every_event_is_recorded():
 
 def test_no_recorded_event_is_forgotten_by_the_release():
     assert {path.stem for path in RECORDED} <= {f"{event_type}_{version}" for event_type, version in WRITTEN}
+
+
+def test_every_reader_goes_by_the_schema_version():
+    """Only `read` takes type, version and ignorability together from a stored event."""
+    services = FOLDER.parents[2] / "services"
+    readers = [path for path in services.rglob("*.py") if path.name != "events.py"]
+    assert len(readers) > 100
+    by_hand = re.compile(r"\bdecode\(\s*\w+\.event_type|\.FromString\(\s*\w+\.payload\)")
+    assert [str(path) for path in readers if by_hand.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_words_that_were_once_stored_in_clear_are_shown_to_nobody():
