@@ -118,7 +118,8 @@ def judge_paused(rows: Rows) -> Iterator[Finding]:
         yield Finding(
             f"paused since {row['paused_at']}: {row['error']}",
             f"{_projection(row)}, lane {row['failed_lane']}, position {row['failed_position']}",
-            "mend what fails and deploy it, or resume the projection: until then its rows are old",
+            "mend what fails, and deploy it as another release or run"
+            f" `python -m eventstore projections resume {row['name']}`: until then its rows are old",
         )
 
 
@@ -129,7 +130,7 @@ def judge_parked(rows: Rows) -> Iterator[Finding]:
             f"{row['failed']} events failed and {row['behind']} wait behind them,"
             f" in {row['streams']} streams; the first: {row['error']}",
             f"{_version(row)}, lane {row['lane']}, position {row['position']}",
-            "mend what fails, then replay the parked events, or discard them with a record",
+            f"mend what fails, then `python -m eventstore parked replay {row['name']}`, or `discard`",
         )
 
 

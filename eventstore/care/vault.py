@@ -84,7 +84,7 @@ def judge_certificates(rows: Rows) -> Iterator[Finding]:
             yield Finding(
                 "a certificate says that it was erased, and its key is not destroyed",
                 f"tenant {row['tenant']}",
-                "erase the tenant again: the key may have come back with a backup",
+                "the key came back with a backup: run `python -m eventstore vault reconcile`",
             )
         else:
             yield Finding(
