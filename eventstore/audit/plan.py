@@ -44,26 +44,31 @@ class LanePlan:
 
         Errors: SealConflict; psycopg.Error.
         """
-        covering = await seal_table.seal_covering(self.connection, self.lane, from_position)
-        if from_position > 1 and covering is None:
-            last = await seal_table.last_seal(self.connection, self.lane)
-            async for each in self._tail(last, from_position):
-                yield each
-            return
-        number = covering.number - 1 if covering and from_position > 1 else 0
+        number = await self._number_before(from_position)
         walk = await self._walk_from(number)
         async for each in self._sealed(walk, number):
             yield each
         self.findings += walk.findings
-        async for each in self._tail(walk.last, 1):
+        async for each in self._tail(walk.last, from_position):
             yield each
+
+    async def _number_before(self, position: int) -> int:
+        """Return the number of the last seal that ends before a position; 0 when there is none."""
+        if position == 1:
+            return 0
+        covering = await seal_table.seal_covering(self.connection, self.lane, position)
+        if covering is not None:
+            return covering.number - 1
+        last = await seal_table.last_seal(self.connection, self.lane)
+        return last.number if last else 0
 
     async def _walk_from(self, number: int) -> SealWalk:
         log_id = await seal_table.log_id(self.connection)
         if not number:
             return SealWalk(self.lane, log_id)
-        before = await seal_table.seals_after(self.connection, self.lane, number - 1, limit=1)
-        return SealWalk(self.lane, log_id, before[0])
+        kept = (await self._kept(range(number, number + 1)))[number]
+        stored = await seal_table.seals_after(self.connection, self.lane, number - 1, limit=1)
+        return SealWalk(self.lane, log_id, kept or stored[0])
 
     async def _sealed(self, walk: SealWalk, after: int) -> AsyncGenerator[Chunk]:
         gathered: list[LogSeal] = []

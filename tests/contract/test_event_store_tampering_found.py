@@ -338,6 +338,18 @@ async def test_a_dropped_partition_is_found_at_its_beginning(
         assert found(await sealed_log.verify(outside=outside))[0] == ("gap", first, first, None)
 
 
+@pytest.mark.parametrize("first", [1, 15, 21, 26, 33, 500])
+async def test_wherever_verification_begins_a_cut_is_found(sealed_log: SealedLog, first: int) -> None:
+    await sealed_log.force(
+        "delete from es.event where position > 20", "delete from es.log_seal where number > 2"
+    )
+
+    verdict = await verify_log(sealed_log.url, seals=sealed_log.archive, from_position=first)
+
+    assert ("gap", 21, 21, None) in found(verdict)
+    assert ("seal_lost", 21, 30, 3) in found(verdict)
+
+
 async def test_processes_side_by_side_find_the_same(sealed_log: SealedLog) -> None:
     for _ in range(3):
         await sealed_log.store.append(append_to(count=600))

@@ -609,7 +609,7 @@ Global___ReadAllResponse: _TypeAlias = ReadAllResponse  # noqa: Y015
 
 @_typing.final
 class VerifyLogRequest(_message.Message):
-    """Asks to recompute the chain. Staff only."""
+    """Asks to verify the end of the log, within the deadline of a call. Staff only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -638,11 +638,11 @@ class VerifyLogResponse(_message.Message):
     intact: _builtins.bool
     """True when every event fits."""
     events_count: _builtins.int
-    """Events looked at."""
+    """Events looked at: the last million at most."""
     first_bad_position: _builtins.str
     """Position token of the first event that does not fit; empty when all do."""
     defect: _builtins.str
-    """What does not fit ("hash", "gap", "order"); empty when all do."""
+    """The check that saw it ("hash", "gap", "order", or one of log seals; see LogFinding); empty when all fit."""
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When the last event looked at was recorded."""
