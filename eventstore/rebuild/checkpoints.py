@@ -115,9 +115,13 @@ async def park(connection: AsyncConnection[Any], name: str, version: int, kind: 
 
 
 async def remove(connection: AsyncConnection[Any], name: str, kind: str) -> None:
-    """Forget the rebuilt or the retired, and the version that was parked for it."""
+    """Forget the rebuilt or the retired tables' checkpoint. A version that was parked stays so."""
     await connection.execute(_REMOVE, [name + kind])
-    await connection.execute(_UNPARK, [name, kind])
+
+
+async def unpark(connection: AsyncConnection[Any], name: str) -> None:
+    """Forget the version that was parked until its swap, because there will be none."""
+    await connection.execute(_UNPARK, [name, REBUILT])
 
 
 def by_lane(positions: Mapping[str, int]) -> Mapping[int, int]:

@@ -56,6 +56,7 @@ async def abandon(model: ReadModel) -> None:
         await drop_schema(connection, model.shadow_schema)
         async with acting_as(connection, OWNER_ROLE):
             await checkpoints.remove(connection, model.name, REBUILT)
+            await checkpoints.unpark(connection, model.name)
 
 
 async def catch_up(shadow: Shadow, report: Report = tell_nobody) -> None:

@@ -40,7 +40,11 @@ class Rebuildable(Projection, Protocol):
 
 @runtime_checkable
 class Reshaping(Protocol):
-    """A projection whose new version has other columns than the tables that are live."""
+    """A projection whose new version has other columns than the version before it.
+
+    The statements are run whenever the tables are cloned, also from live ones that are so already: say
+    `if not exists`.
+    """
 
     @property
     def reshape(self) -> Sequence[LiteralString]:

@@ -78,6 +78,8 @@ async def swap_back(model: ReadModel, *, patience_seconds: float = PATIENCE_SECO
 async def drop_retired(model: ReadModel) -> None:
     """Drop the tables that were live before the swap: there is no way back then.
 
+    The projectors of an older version stay away for ever: the tables are not theirs any more.
+
     Errors: RebuildUnderWay, NothingRebuilt; psycopg.Error.
     """
     async with at_work(model) as connection, connection.transaction():

@@ -189,6 +189,29 @@ async def test_a_new_version_is_built_beside_the_old_and_takes_over(shop: Shop) 
     assert any("visit_by_letters" in str(each) for each in await shop.looks("retired_visits"))
 
 
+async def test_an_old_version_stays_away_also_when_its_tables_are_gone(shop: Shop) -> None:
+    await shop.append(30)
+    async with shop.projecting() as old:
+        await covered(shop, old)
+        for _ in range(2):
+            # The second time the live tables have the new column already.
+            await rebuild(shop.model(LongVisits()))
+            assert (await compare(shop.model(LongVisits()))).same
+            await swap(shop.model(LongVisits()))
+            await drop_retired(shop.model(LongVisits()))
+        await shop.append(10)
+        async with shop.projecting() as another:
+            await shop.caught_up(LongVisits())
+            assert not {old.holder, another.holder} & {
+                holder for (holder,) in await shop.select("select holder from es.projection")
+            }
+
+    assert sum(row["number"] for row in await shop.rows()) == 40
+    assert await shop.select(
+        "select version, holder from es.projection where name = 'visits' and version = 1"
+    ) == [(1, "#retired")]
+
+
 async def test_an_older_version_is_not_built_over_a_newer_one(shop: Shop) -> None:
     await shop.append()
     await rebuild(shop.model(LongVisits()))

@@ -111,8 +111,8 @@ class LongVisits(Visits):
 
     version: int = 2
     reshape: Sequence[LiteralString] = (
-        "alter table visit add column letters integer not null",
-        "create index visit_by_letters on visit (letters)",
+        "alter table visit add column if not exists letters integer not null",
+        "create index if not exists visit_by_letters on visit (letters)",
     )
 
     @property
