@@ -8,6 +8,7 @@ from uuid import UUID
 
 from directorybolt.monitor.v1 import state_as_of_pb2 as pb
 
+from eventstore.types import Position
 from services.domain import events
 from services.domain.errors import FieldViolation, InvalidArgument, JobNotFound, SubmissionNotFound
 from services.monitor.state_as_of_steps import explain_job, explain_submission
@@ -39,7 +40,7 @@ class StateAsOf:
         EventUndecodable.
         """
         collection, stream_id = _named(request.name)
-        as_of = self._moment(request)
+        as_of = await self._moment(request, stream_id)
         if collection == _SUBMISSIONS:
             submission = await self._submission(str(stream_id), as_of)
             if submission is None:
@@ -73,13 +74,23 @@ class StateAsOf:
             if len(page) < _PAGE_EVENTS:
                 return found if found and found[0].category == category else ()
 
-    def _moment(self, request: pb.GetStateAsOfRequest) -> AsOf:
+    async def _moment(self, request: pb.GetStateAsOfRequest, stream_id: UUID) -> AsOf:
         positions = self._sealer.read_position(request.as_of_position, field="as_of_position")
         if not request.HasField("as_of_time"):
-            return positions[0] if positions else None
+            return await self._place(stream_id, positions) if positions else None
         if positions:
             raise InvalidArgument(FieldViolation("as_of_position", "send this or as_of_time, not both"))
         return request.as_of_time.ToDatetime(tzinfo=UTC)
+
+    async def _place(self, stream_id: UUID, positions: Sequence[Position]) -> AsOf:
+        """Return the position in the stream's own lane; without one, when that of another was recorded."""
+        first = await self._store.read_stream(stream_id, limit=1)
+        own = [each for each in positions if not first or each.lane == first[0].position.lane]
+        if own:
+            return own[0]
+        there = positions[0]
+        page = await self._store.read_all(Position(there.lane, there.number - 1), limit=1)
+        return page.events[0].recorded_at if page.events else there
 
     def _token(self, stored: StoredEvent) -> str:
         return self._sealer.position_token(stored.position)

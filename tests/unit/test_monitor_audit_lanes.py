@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import pytest
 from directorybolt.event.v1 import job_events_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
+from directorybolt.monitor.v1 import state_as_of_pb2
 
 from eventstore.memory import MemoryEventStore
 from eventstore.types import Position
 from services.domain import events
-from services.domain.errors import PositionBeyondEnd
+from services.domain.errors import JobNotFound, PositionBeyondEnd
 from services.monitor.audit import Audit
+from services.monitor.state_as_of import StateAsOf
 from services.runtime.clock import SystemClock
 from services.runtime.ledger import Ledger, Stream
 from services.runtime.tokens import TokenSealer
@@ -24,9 +28,11 @@ from tests.several_lanes import LANES, tenant_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from directorybolt.event.v1 import event_pb2
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SEALER = TokenSealer(b"k" * 32, SystemClock())
 
 
@@ -106,3 +112,31 @@ async def test_a_position_beyond_the_end_of_its_lane_is_refused() -> None:
 
     with pytest.raises(PositionBeyondEnd):
         await read(store, beyond)
+
+
+async def state_at(store: MemoryEventStore, job_id: UUID, *places: Position) -> int:
+    """Return the version that a job had at a place of the ledger."""
+    request = state_as_of_pb2.GetStateAsOfRequest(
+        name=f"jobs/{job_id}", as_of_position=SEALER.position_token(*places)
+    )
+    return (await StateAsOf(store, SEALER).explain(request)).state.version
+
+
+async def test_a_place_in_another_lane_is_the_moment_at_which_it_was_recorded() -> None:
+    seconds = count()
+    store = MemoryEventStore(lambda: NOON + timedelta(seconds=next(seconds)), lanes=LANES)
+    job = Stream(uuid4(), events.JOB, tenant_in(2))
+    ledger = Ledger(store, "test")
+    asked = job_events_pb2.JobCancelRequested(job_id=str(job.stream_id))
+
+    await append(store, 2)
+    await ledger.append(job, [asked], 0)
+    await append(store, 0)
+    await ledger.append(job, [asked], 1)
+    await append(store, 0)
+
+    assert await state_at(store, job.stream_id, Position(0, 1)) == 1
+    assert await state_at(store, job.stream_id, Position(0, 2)) == 2
+    assert await state_at(store, job.stream_id, Position(0, 2), Position(2, 2)) == 1
+    with pytest.raises(JobNotFound):
+        await state_at(store, job.stream_id, Position(2, 1))
