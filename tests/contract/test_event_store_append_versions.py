@@ -15,6 +15,8 @@ import pytest_asyncio
 
 from eventstore.audit.verify_log import verify_log
 from eventstore.import_events import import_events
+from eventstore.lanes import lane_of
+from eventstore.migrate import migrate
 from eventstore.postgres import PostgresEventStore
 from tests.cloned_database import cloned_database
 from tests.fix_events import OTHER_TENANT, TENANT, append_to, read_everything
@@ -231,6 +233,25 @@ async def test_counts_that_do_not_add_up_are_refused_whole(pair: tuple[str, str]
 
         rows = await connection.execute("select from es.event union all select from es.stream_head")
         assert await rows.fetchall() == []
+
+
+async def test_every_function_refuses_a_tenant_of_another_lane(postgres_cluster: EmbeddedPostgres) -> None:
+    name = f"lanes_{uuid4().hex[:8]}"
+    url = await postgres_cluster.create_database(name)
+    await migrate(url, settings={"lanes": "3"})
+    strangers = [UUID(int=number) for number in range(99) if lane_of(UUID(int=number), 3) == 2]
+    parts = [Part(uuid4(), strangers[0], 1, -1, (uuid4(),)) for _ in range(2)]
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("select es.intern_v1('{job}', '{type}')")
+
+        answers = [
+            *await answered_by_v1(connection, [parts[:1]]),
+            *await answered_by_one(connection, parts[0]),
+            *await answered_by_v2(connection, [[part] for part in parts]),
+        ]
+
+        assert answers == [(4, None, None, 1, None)] * 4
+    await postgres_cluster.drop_database(name)
 
 
 async def append_by_v1(url: str, streams: Sequence[UUID], count: int) -> None:
