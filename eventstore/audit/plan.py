@@ -46,6 +46,7 @@ class LanePlan:
         """
         number = await self._number_before(from_position)
         walk = await self._walk_from(number)
+        self.sealed_to = walk.last.to_position if walk.last else 0
         async for each in self._sealed(walk, number):
             yield each
         self.findings += walk.findings
