@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from eventstore.care import projections
 from eventstore.care.examination import examine
@@ -15,6 +16,7 @@ from eventstore.rebuild.difference import compare
 from eventstore.rebuild.errors import CannotRebuild, NothingRebuilt, RebuildUnderWay, RoleLeft, SwapTimedOut
 from eventstore.rebuild.read_model import at_work
 from eventstore.rebuild.rebuild import abandon, rebuild
+from eventstore.rebuild.rebuildable import conninfo_of_rows
 from eventstore.rebuild.swap import drop_retired, swap, swap_back
 from eventstore.types import Position
 from tests.doubles.visits import LongVisits, QuickVisits, Shop, Visits, covered, open_shop
@@ -187,6 +189,12 @@ async def test_a_new_version_is_built_beside_the_old_and_takes_over(shop: Shop) 
     assert sum(row["number"] for row in await shop.rows()) == 60
     assert "letters" not in (await shop.rows())[0]
     assert any("visit_by_letters" in str(each) for each in await shop.looks("retired_visits"))
+
+
+def test_a_connection_finds_the_live_tables_whatever_else_it_is_told() -> None:
+    told = conninfo_to_dict(conninfo_of_rows("dbname=x options='-c jit=off'", Visits()))
+
+    assert (told["dbname"], told["options"]) == ("x", '-c jit=off -csearch_path="shop",pg_temp')
 
 
 async def test_an_old_version_stays_away_also_when_its_tables_are_gone(shop: Shop) -> None:
