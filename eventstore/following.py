@@ -25,6 +25,7 @@ from eventstore.failing import TROUBLE, FailurePolicy, Retries, sentence
 from eventstore.lanes import followed
 from eventstore.partitions import PARTITIONS_MAX, Failure, Holding
 from eventstore.projection import ProjectionProgress
+from eventstore.resume import paused
 from eventstore.store import EVERYTHING
 from eventstore.subscription import EVENTS_PER_PAGE_MAX, Subscription
 from eventstore.types import LEDGER_LANE, Filter, Position
@@ -170,6 +171,7 @@ class Follower(ABC):
                 release=plan.release,
             )
             try:
+                await self._say_paused(connection)
                 await self._follow(self.make_applier(connection, holding))
             finally:
                 await self._leave(connection, holding)
@@ -182,6 +184,16 @@ class Follower(ABC):
             " set_config('synchronous_commit', 'off', false)",
             [milliseconds],
         )
+
+    async def _say_paused(self, connection: psycopg.AsyncConnection) -> None:
+        found = await paused(connection, self.plan.name, self.plan.version)
+        if found:
+            first = found[0]
+            _log.error(
+                "%s finds %d of %d partitions paused, the first at position %d of lane %d: %s",
+                *(self._purpose, len(found), self.plan.partitions),
+                *(first.position, first.lane, first.error),
+            )
 
     async def _follow(self, applier: Applier) -> None:
         loop = asyncio.get_running_loop()

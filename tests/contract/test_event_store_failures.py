@@ -89,7 +89,7 @@ async def test_a_paused_projection_goes_on_when_it_is_resumed(
 
 
 async def test_a_pause_outlives_the_process_but_not_the_release(
-    counting_ledger: PostgresEventStore, counting_url: str
+    counting_ledger: PostgresEventStore, counting_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     appended = await counting_ledger.append(append_to(count=6))
     async with projecting(counting_ledger, counting_url, Counting(bad={4}), release="1"):
@@ -98,6 +98,8 @@ async def test_a_pause_outlives_the_process_but_not_the_release(
     async with projecting(counting_ledger, counting_url, same, release="1"):
         await until(counting_url, "select count(*) = 1 from es.projection_member")
     assert same.pages == []
+    [_, said] = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert said.startswith("project counting finds 1 of 1 partitions paused, the first at position 4 of")
     async with projecting(counting_ledger, counting_url, release="2") as projector:
         await projector.wait_until(appended.position, 10)
     assert await counted(counting_url) == list(range(1, 7))
