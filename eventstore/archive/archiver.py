@@ -25,7 +25,6 @@ from eventstore.archive.partition_list import list_partitions
 from eventstore.archive.record import record_of
 from eventstore.archive.session import ReadersInTheWay, alone, connected
 from eventstore.connections import READ_ROLE, backoff
-from eventstore.errors import ArchiveDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,9 +39,11 @@ if TYPE_CHECKING:
 #: How often a detach is tried against readers that hold the ledger, each time 200 milliseconds long.
 DETACH_TRIES_MAX: Final = 30
 
+_DONE: Final = frozenset({"archived", "restored", "deleted"})
 _CHUNK_BYTES: Final = 8 * 1_048_576
 _LOG_ID: LiteralString = "select log_id from es.log_identity"
 _RECORD: LiteralString = "select es.record_archive_v1(%s::jsonb)"
+_FORGET: LiteralString = "select es.forget_archive_v1(%s)"
 _DETACH: LiteralString = "select es.detach_partition_v1(%s)"
 _DROP: LiteralString = "select es.drop_partition_v1(%s)"
 
@@ -116,11 +117,19 @@ class Archiver:
         StoreUnavailable.
         """
         async with alone(self._conninfo):
-            if partition.state == "archivable":
+            state = await self._state_now(partition)
+            if state in _DONE:
+                return
+            recorded = state == "recorded" and await self._is_whole(partition)
+            if not recorded and state != "detached":
                 await self._export_and_record(partition)
-            elif partition.state == "recorded":
-                await self._vouch(partition)
             await self._let_go(partition)
+
+    async def _state_now(self, partition: PartitionInfo) -> str:
+        """Look again, alone: another process may have gone on with it since it was listed."""
+        async with connected(self._conninfo, READ_ROLE) as connection:
+            ledger = [each for each in await list_partitions(connection) if each.log == partition.log]
+        return next(each.state for each in ledger if each.from_position == partition.from_position)
 
     async def _let_go(self, partition: PartitionInfo) -> None:
         async with connected(self._conninfo) as connection:
@@ -147,22 +156,25 @@ class Archiver:
             self._told(Progress(partition, Step.STORED))
         await read_back(self._storage, exported, _counting(self._told, partition, Step.READING_BACK))
         self._told(Progress(partition, Step.VERIFIED))
-        async with connected(self._conninfo) as connection:
+        async with connected(self._conninfo) as connection, connection.transaction():
+            # What was recorded before of this partition was lost in storage, or altered there.
+            await connection.execute(_FORGET, [partition.from_position])
             await connection.execute(_RECORD, [record_of(exported, self._storage)])
         self._told(Progress(partition, Step.RECORDED))
 
-    async def _vouch(self, partition: PartitionInfo) -> None:
+    async def _is_whole(self, partition: PartitionInfo) -> bool:
         """Look once more whether storage has what was recorded, before the database lets go of it."""
         async with connected(self._conninfo, READ_ROLE) as connection:
             objects = await archived.objects(connection, partition.from_position)
         for each in objects.values():
+            if await self._storage.size_bytes(each.name) != each.size_bytes:
+                return False
             digest = hashlib.sha256()
             for start in range(0, each.size_bytes, _CHUNK_BYTES):
                 digest.update(await self._storage.read(each.name, start, _CHUNK_BYTES))
             if digest.digest() != each.sha256:
-                raise ArchiveDamaged(
-                    self._storage.url_of(each.name), partition.from_position, partition.to_position
-                )
+                return False
+        return True
 
     async def _detach(self, connection: AsyncConnection, partition: PartitionInfo) -> None:
         tries = 0

@@ -290,6 +290,39 @@ async def test_an_archive_that_is_lost_is_trouble_and_no_end_of_the_log(
         await ledger.read_all(START)
 
 
+async def test_what_storage_lost_before_the_database_let_go_is_stored_again(
+    ledger: PostgresEventStore, database_url: str, folder: Path
+) -> None:
+    log = await read_everything(ledger)
+    assert await archive_until(database_url, folder, Step.RECORDED.value) == -9
+    for path in objects(folder, "*.events.parquet"):
+        path.unlink()
+
+    await archive_all(ledger, database_url, FolderStorage(folder))
+
+    await check_whole(ledger, log)
+    async with PostgresEventStore.open(database_url, cold=FolderStorage(folder)) as again:
+        assert await read_everything(again) == log
+
+
+async def test_what_storage_altered_before_the_database_let_go_keeps_the_partition_there(
+    ledger: PostgresEventStore, database_url: str, folder: Path
+) -> None:
+    log = await read_everything(ledger)
+    assert await archive_until(database_url, folder, Step.RECORDED.value) == -9
+    (path,) = objects(folder, "*.events.parquet")
+    flipped(path, path, 0.5)
+
+    with pytest.raises(ArchiveDamaged):
+        await archive_all(ledger, database_url, FolderStorage(folder))
+
+    async with PostgresEventStore.open(database_url) as without:
+        assert await read_everything(without) == log
+    path.unlink()
+    await archive_all(ledger, database_url, FolderStorage(folder))
+    await check_whole(ledger, log)
+
+
 async def test_what_was_altered_in_the_database_is_not_archived(
     ledger: PostgresEventStore, database_url: str, folder: Path
 ) -> None:
@@ -328,6 +361,7 @@ async def test_the_database_lets_go_of_nothing_that_is_not_recorded(
         await connection.execute("set role es_archive")
         for statement in (
             "select es.detach_partition_v1(2001)",
+            "select es.forget_archive_v1(1)",
             "select es.delete_archive_v1(1001, interval '0')",
             "select es.delete_archive_v1(1, interval '1 day')",
             "select es.delete_archive_v1(1, interval '-1 day')",
