@@ -15,7 +15,7 @@ from eventstore.audit.chain_walk import Range, walk
 from eventstore.audit.log_seal import NO_SEAL, LogSeal
 from eventstore.audit.raw_events import load_names, prefer_order
 from eventstore.connections import READ_ROLE
-from eventstore.errors import LogDamaged, SealConflict
+from eventstore.errors import EventStoreError, LogDamaged, SealArchiveUnavailable, SealConflict
 from eventstore.line import Lines
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class LogSealer:
         self._archive = archive
         self._interval_seconds = interval_seconds
         self._events_max = events_max
-        self._archived: dict[int, int] = {}
+        self._archived: dict[int, LogSeal | None] = {}
 
     async def run_once(self) -> bool:
         """Seal what is due, at most one range of each lane; True when there may be more at once.
@@ -63,8 +63,17 @@ class LogSealer:
         Errors: LogDamaged when events do not fit; SealConflict when the archive knows other seals;
         StoreUnavailable; OSError of the archive.
         """
-        lanes = await self._reading.call(seal_table.lanes, PATIENCE_SECONDS)
-        return any([await self._run_lane(lane) for lane in lanes])
+        troubles: list[Exception] = []
+        more = False
+        for lane in await self._reading.call(seal_table.lanes, PATIENCE_SECONDS):
+            try:
+                more |= await self._run_lane(lane)
+            except (EventStoreError, OSError) as error:
+                # The other lanes are sealed all the same.
+                troubles.append(error)
+        if troubles:
+            raise troubles[0]
+        return more
 
     async def close(self) -> None:
         """Close the connections."""
@@ -72,17 +81,25 @@ class LogSealer:
         await self._adding.close()
 
     async def _run_lane(self, lane: int) -> bool:
-        kept = await self._kept(lane)
-        last = await self._last(lane)
-        await self._archive_up_to(lane, last, kept)
+        """Compare and archive, seal, archive; an archive that is away keeps no seal from the database."""
+        trouble = await self._archived_or_away(lane)
+        last = await self._reading.call(lambda each: seal_table.last_seal(each, lane), PATIENCE_SECONDS)
         seal = await self._reading.call(lambda each: self._next_seal(each, lane, last), PATIENCE_SECONDS)
-        if seal is None:
-            return False
-        signed = replace(seal, signature=await self._signer.sign(seal.statement))
-        await self._adding.call(lambda each: seal_table.add_seal(each, signed), PATIENCE_SECONDS)
-        # Read again: of two sealers the other one's seal may have been taken.
-        await self._archive_up_to(lane, await self._last(lane), await self._kept(lane))
-        return True
+        if seal is not None:
+            signed = replace(seal, signature=await self._signer.sign(seal.statement))
+            await self._adding.call(lambda each: seal_table.add_seal(each, signed), PATIENCE_SECONDS)
+        if trouble is not None:
+            raise trouble
+        if seal is not None:
+            await self._archive_up_to(lane)
+        return seal is not None
+
+    async def _archived_or_away(self, lane: int) -> Exception | None:
+        try:
+            await self._archive_up_to(lane)
+        except (SealArchiveUnavailable, OSError) as error:
+            return error
+        return None
 
     async def _next_seal(
         self, connection: AsyncConnection, lane: int, last: LogSeal | None
@@ -112,28 +129,31 @@ class LogSealer:
             public_key=self._signer.public_key,
         )
 
-    async def _kept(self, lane: int) -> int:
-        """Return the number of the last seal that the archive is known to share with the database."""
-        if self._archive is None or lane in self._archived:
-            return self._archived.get(lane, 0)
-        return await self._archive.last_number(lane)
+    async def _archive_up_to(self, lane: int) -> None:
+        """Bring into the archive what it lacks, once its last seal was found unchanged in the database.
 
-    async def _archive_up_to(self, lane: int, last: LogSeal | None, kept: int) -> None:
-        """Bring into the archive what it lacks; at the first time its last seal again, to compare them."""
-        known = last.number if last else 0
+        Otherwise somebody changed history, and what follows must not be signed on top of it.
+        """
         if self._archive is None:
             return
-        if kept > known:
-            raise SealConflict(f"lane {lane}: the archive holds {kept} log seals, the database {known}")
-        after = kept if lane in self._archived else max(0, kept - 1)
-        while after < known:
-            for seal in await self._seals_after(lane, after):
-                await self._archive.add(seal)
+        kept = await self._last_kept(lane, self._archive)
+        after = kept.number - 1 if kept else 0
+        while page := await self._seals_after(lane, after):
+            for seal in page:
                 after = seal.number
-        self._archived[lane] = after
+                if kept is None or seal.number > kept.number:
+                    await self._archive.add(seal)
+                    self._archived[lane] = seal
+                elif seal != kept:
+                    raise SealConflict(f"lane {lane}: the archive holds another log seal {seal.number}")
+        if kept is not None and after < kept.number:
+            raise SealConflict(f"lane {lane}: the archive holds {kept.number} log seals, the database fewer")
 
-    async def _last(self, lane: int) -> LogSeal | None:
-        return await self._reading.call(lambda each: seal_table.last_seal(each, lane), PATIENCE_SECONDS)
+    async def _last_kept(self, lane: int, archive: SealArchive) -> LogSeal | None:
+        if lane not in self._archived:
+            number = await archive.last_number(lane)
+            self._archived[lane] = (await archive.read(lane, [number]))[0] if number else None
+        return self._archived[lane]
 
     async def _seals_after(self, lane: int, after: int) -> Sequence[LogSeal]:
         return await self._reading.call(

@@ -316,7 +316,7 @@ class TestArchive:
     ) -> None:
         await sealed_log.force("delete from es.log_seal where number = 3")
 
-        with pytest.raises(SealConflict, match="the archive holds 3 log seals, the database 2"):
+        with pytest.raises(SealConflict, match="the archive holds 3 log seals, the database fewer"):
             await seal_everything(sealed_log.url, sealed_log.archive)
 
     async def test_an_archive_whose_last_seal_differs_stops_the_sealer(self, sealed_log: SealedLog) -> None:
@@ -324,6 +324,31 @@ class TestArchive:
 
         with pytest.raises(SealConflict, match="another log seal"):
             await seal_everything(sealed_log.url, sealed_log.archive)
+
+    async def test_seals_exchanged_while_the_sealer_runs_stop_it(self, sealed_log: SealedLog) -> None:
+        async with sealer(sealed_log.url, sealed_log.archive) as made:
+            assert await made.run_once()
+            await sealed_log.force("update es.log_seal set sealed_at = sealed_at - interval '1 second'")
+            await sealed_log.store.append(append_to(count=20))
+
+            with pytest.raises(SealConflict, match="another log seal 4"):
+                await made.run_once()
+
+        assert len(await seals_of(sealed_log.url)) == 4
+
+    async def test_while_the_archive_is_away_the_database_gets_its_seals(
+        self, sealed_log: SealedLog, tmp_path: Path
+    ) -> None:
+        blocked = tmp_path / "blocked"
+        blocked.write_text("a file")
+        async with sealer(sealed_log.url, DirectorySealArchive(blocked)) as made:
+            with pytest.raises(OSError, match="blocked"):
+                await made.run_once()
+            assert [each.to_position for each in await seals_of(sealed_log.url)] == [10, 20, 30, 35]
+
+            blocked.unlink()
+            assert not await made.run_once()
+            assert await DirectorySealArchive(blocked).last_number(0) == 4
 
     async def test_a_folder_that_cannot_be_written_is_an_error_and_no_seal_is_lost(
         self, sealed_log: SealedLog, tmp_path: Path
