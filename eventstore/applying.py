@@ -142,7 +142,7 @@ class Applier(ABC):
             if each.asked == "discard":
                 await self._forget(each, [])
             elif each.asked == "replay" or each.state == "behind":
-                if not await self._replay(each, await read(each.place)):
+                if not await self._replay(each, read):
                     break
             elif each.state == "failed":
                 break
@@ -226,8 +226,11 @@ class Applier(ABC):
         async with self.turn:
             await self.holding.pause(self.connection, number, failure)
 
-    async def _replay(self, parked: ParkedEvent, event: StoredEvent | None) -> bool:
+    async def _replay(
+        self, parked: ParkedEvent, read: Callable[[Position], Awaitable[StoredEvent | None]]
+    ) -> bool:
         try:
+            event = await read(parked.place)
             # What was dropped from the log meanwhile (an old pulse) cannot be applied any more.
             await self._forget(parked, [event] if event else [])
         except NO_FAULT:

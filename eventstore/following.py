@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 LEASE_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 1.0
 _LEAVE_SECONDS_MAX: Final = 2.0
+#: What ran for so long was well: the next trouble is a new one.
+_GOOD_SECONDS: Final = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -102,19 +104,15 @@ class Follower(ABC):
 
     async def run(self) -> None:
         """Follow until `stop`; wait out the database's troubles, other holders, and pauses."""
+        clock = asyncio.get_running_loop().time
         pauses = backoff()
         try:
             while not self._stopping.is_set():
-                try:
-                    await self._hold_and_follow()
+                began_at = clock()
+                await self._try_to_follow()
+                if clock() - began_at > _GOOD_SECONDS:
                     pauses = backoff()
-                except Stopped:
-                    return
-                except LeaseLost:
-                    _log.warning("%s: a partition was taken over", self._purpose)
-                except TROUBLE as trouble:
-                    _log.warning("%s waits: %s", self._purpose, sentence(trouble))
-                    await self.rest(await anext(pauses))
+                await self.rest(await anext(pauses))
         finally:
             await self.close()
 
@@ -157,6 +155,16 @@ class Follower(ABC):
         await self.rest(seconds)
         if self._stopping.is_set():
             raise Stopped
+
+    async def _try_to_follow(self) -> None:
+        try:
+            await self._hold_and_follow()
+        except Stopped:
+            return
+        except LeaseLost:
+            _log.warning("%s: a partition was taken over", self._purpose)
+        except TROUBLE as trouble:
+            _log.warning("%s waits: %s", self._purpose, sentence(trouble))
 
     async def _hold_and_follow(self) -> None:
         plan = self.plan

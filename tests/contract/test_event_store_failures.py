@@ -10,8 +10,10 @@ import pytest
 
 from eventstore import parked, resume
 from eventstore.connections import PROJECT_ROLE, connect
+from eventstore.errors import EventsDeleted
 from eventstore.failing import FailurePolicy
-from eventstore.types import Position
+from eventstore.store import EVERYTHING
+from eventstore.types import Filter, Page, Position
 from tests.fix_counting import (
     Counting,
     counted,
@@ -265,3 +267,32 @@ async def test_a_replay_from_the_beginning_forgets_what_was_parked_and_paused(
         await until(counting_url, "select count(*) = 2 from es.parked")
         assert await parked_events(counting_url) == [(3, "failed", 2), (4, "behind", 0)]
     assert await counted(counting_url) == [1, 2]
+
+
+async def test_a_parked_event_that_cannot_be_read_any_more_stays_parked(
+    counting_ledger: PostgresEventStore, counting_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await counting_ledger.append(append_to(uuid4(), 3))
+    async with projecting(
+        counting_ledger, counting_url, Counting(bad={2}), policy=FailurePolicy.PARK
+    ) as projector:
+        await until(counting_url, "select count(*) = 2 from es.parked")
+
+        read_all = counting_ledger.read_all
+
+        async def _gone(after: Position, *, limit: int = 1_000, only: Filter = EVERYTHING) -> Page:
+            if limit == 1:
+                raise EventsDeleted(3, {})
+            return await read_all(after, limit=limit, only=only)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(counting_ledger, "read_all", _gone)
+            await ask(counting_url, "replay")
+            await until(
+                counting_url, "select attempts = 3 and asked is null from es.parked where position = 2"
+            )
+        appended = await counting_ledger.append(append_to(uuid4()))
+        await projector.wait_until(appended.position, 10)
+    [(error,)] = await select(counting_url, "select error from es.parked where position = 2")
+    assert error.startswith("EventsDeleted")
+    assert await counted(counting_url) == [1, 4]
