@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventstore.archive import archived
@@ -98,7 +97,7 @@ class ColdReader:
 
     async def _versions(self, archive: Archived, stream_id: UUID, versions: range) -> Sequence[StoredEvent]:
         layout = await self._layout(archive)
-        number = bisect_left(layout.stream_spans, stream_id, key=attrgetter("last_stream_id"))
+        number = bisect_left(layout.stream_spans, stream_id, key=lambda each: each.last_stream_id)
         found: list[StoredEvent] = []
         for each in layout.stream_spans[number:]:
             if each.first_stream_id > stream_id:
