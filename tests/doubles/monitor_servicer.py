@@ -6,7 +6,13 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from directorybolt.monitor.v1 import monitor_service_pb2, monitor_service_pb2_grpc
+from directorybolt.monitor.v1 import (
+    audit_pb2,
+    monitor_service_pb2,
+    monitor_service_pb2_grpc,
+    projections_pb2,
+    state_as_of_pb2,
+)
 
 from services.runtime.loop import Signal
 from services.runtime.server import Hosted
@@ -28,6 +34,14 @@ def _answering(response: type[Message]) -> Any:
         return response()
 
     return answer
+
+
+def _streaming(response: type[Message]) -> Any:
+    async def answers(self: object, request: object, context: object) -> AsyncGenerator[Message]:
+        del self, request, context
+        yield response()
+
+    return answers
 
 
 class ObedientMonitor(monitor_service_pb2_grpc.MonitorServiceServicer):
@@ -75,6 +89,12 @@ class ObedientMonitor(monitor_service_pb2_grpc.MonitorServiceServicer):
     ResolveAlert = _answering(monitor_service_pb2.ResolveAlertResponse)
     ListGapRules = _answering(monitor_service_pb2.ListGapRulesResponse)
     VerifyLog = _answering(monitor_service_pb2.VerifyLogResponse)
+    GetStateAsOf = _answering(state_as_of_pb2.GetStateAsOfResponse)
+    ListProjections = _answering(projections_pb2.ListProjectionsResponse)
+    DiffProjection = _answering(projections_pb2.DiffProjectionResponse)
+    RebuildProjection = _streaming(projections_pb2.RebuildProjectionResponse)
+    VerifyWholeLog = _streaming(audit_pb2.VerifyWholeLogResponse)
+    ExportLog = _streaming(audit_pb2.ExportLogResponse)
 
     async def ReadStream(self, request: Any, context: Context) -> Any:
         """Answer with the length of what was sent."""
