@@ -16,7 +16,6 @@ APPEND_ROLE: Final = "es_append"
 READ_ROLE: Final = "es_read_all"
 TENANT_ROLE: Final = "es_read_tenant"
 PROJECT_ROLE: Final = "es_project"
-PROJECT_ROLE: Final = "es_project"
 
 #: What a statement of the store may take before the database ends it.
 STATEMENT_SECONDS_MAX: Final = 15

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from psycopg import sql
 
+from eventstore.connections import PROJECT_ROLE
 from eventstore.rebuild import checkpoints
 from eventstore.rebuild.pages import pages_until
 from eventstore.rebuild.progress import RebuildProgress, tell_nobody
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 #: Events of one page, and of one transaction.
 PAGE_EVENTS_MAX: Final = 5_000
-_PROJECT_ROLE: Final = "es_project"
 
 _CLONE: Final[LiteralString] = "select es.clone_table_v1(%s::regclass, %s, %s)"
 _INDEX: Final[LiteralString] = "select es.index_clone_v1(%s::regclass, %s, %s)"
@@ -94,7 +94,7 @@ class Shadow:
                 await self.connection.execute(_ENTER, [self.schema])
                 await self.model.projection.apply(self.connection, page.events)
         if self.name:
-            async with acting_as(self.connection, _PROJECT_ROLE):
+            async with acting_as(self.connection, PROJECT_ROLE):
                 version = self.model.projection.version
                 await checkpoints.move(self.connection, self.name, version, lane, number)
         self.positions[lane] = number
@@ -118,7 +118,7 @@ class Shadow:
             async with acting_as(self.connection, REBUILD_ROLE):
                 for table, (columns, rows) in gathered.rows().items():
                     await self._copy(table, columns, rows)
-            async with acting_as(self.connection, _PROJECT_ROLE):
+            async with acting_as(self.connection, PROJECT_ROLE):
                 for lane, number in reached.items():
                     await checkpoints.move(self.connection, self.name, projection.version, lane, number)
         self.positions.update(reached)
