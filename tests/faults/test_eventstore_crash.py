@@ -192,6 +192,7 @@ async def test_a_tailing_reader_loses_nothing_while_postgres_is_killed(
             await postgres.kill()
             await postgres.restart()
             await writer.more(30)
+        await nobody_appends(url)
         head = await store.head()
         goal.set_result(head)
         seen = await tailing
