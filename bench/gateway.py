@@ -48,7 +48,7 @@ from services.runtime.gateway_store import GatewayEventStore
 from stack.postgres import EmbeddedPostgres
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 GATEWAY: Final = "gateway"
 PATHS: Final = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'proto'}"}
@@ -128,13 +128,9 @@ async def _round(plan: Plan) -> Sequence[Figure]:
         ours, theirs = [await postgres.create_database(each) for each in (OURS, PEER)]
         await prepare_ours(ours)
         prepare_peer(theirs)
-        direct = await _turn(postgres, plan, (SIDES_PROGRAM, OURS, ours, plan.seconds, 1, 1))
-        peer = await _turn(postgres, plan, (SIDES_PROGRAM, PEER, theirs, plan.seconds, 1, 1))
-        async with _gateway(ours) as gateway:
-            key, before = gateway.service_key, gateway.cpu_seconds
-            load = await _turn(postgres, plan, (__file__, "--one", ours, plan.seconds, gateway.address, key))
-            used_seconds = load.measured.cpu_seconds + gateway.cpu_seconds - before
-    through = Load(replace(load.measured, cpu_seconds=used_seconds), load.costs)
+        direct = await _load(postgres, _turn(plan, (SIDES_PROGRAM, OURS, ours, plan.seconds, 1, 1)))
+        peer = await _load(postgres, _turn(plan, (SIDES_PROGRAM, PEER, theirs, plan.seconds, 1, 1)))
+        through = await _load(postgres, _turn_through_gateway(plan, ours))
     gain = through.measured.per_second / direct.measured.per_second
     return [
         *_figures(THROUGH, through, peer),
@@ -186,7 +182,23 @@ def _written(folder: str, name: str, key: str) -> str:
     return str(path)
 
 
-async def _turn(postgres: EmbeddedPostgres, plan: Plan, command: Sequence[object]) -> Load:
+async def _load(postgres: EmbeddedPostgres, turn: Awaitable[Measured]) -> Load:
+    """Take a turn, and read the meters before anybody is connected and when everybody has gone."""
+    before = await costs(postgres)
+    measured = await turn
+    return Load(measured, (await costs(postgres)).since(before))
+
+
+async def _turn_through_gateway(plan: Plan, url: str) -> Measured:
+    async with _gateway(url) as gateway:
+        before = gateway.cpu_seconds
+        command = (__file__, "--one", url, plan.seconds, gateway.address, gateway.service_key)
+        measured = await _turn(plan, command)
+        used_seconds = measured.cpu_seconds + gateway.cpu_seconds - before
+    return replace(measured, cpu_seconds=used_seconds)
+
+
+async def _turn(plan: Plan, command: Sequence[object]) -> Measured:
     """Let processes of one caller each append, all at the same time."""
     pipe = asyncio.subprocess.PIPE
     children = [
@@ -202,7 +214,6 @@ async def _turn(postgres: EmbeddedPostgres, plan: Plan, command: Sequence[object
     try:
         for each in children:
             await _line(each)
-        before = await costs(postgres)
         for each in children:
             if each.stdin is not None:
                 each.stdin.write(b"go\n")
@@ -214,12 +225,11 @@ async def _turn(postgres: EmbeddedPostgres, plan: Plan, command: Sequence[object
         raise
     finally:
         await asyncio.gather(*(each.wait() for each in children))
-    measured = Measured(
+    return Measured(
         max(answer["seconds"] for answer in answers),
         [latency for answer in answers for latency in answer["latencies_ms"]],
         cpu_seconds=sum(answer["cpu_seconds"] for answer in answers),
     )
-    return Load(measured, (await costs(postgres)).since(before))
 
 
 async def _line(child: asyncio.subprocess.Process) -> bytes:
