@@ -29,7 +29,7 @@ _SOCKET: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-#: Without JIT: a plan over many partitions looks dear enough to be compiled, which takes longer than to run it.
+#: Without JIT: compiling a plan over many partitions takes several times as long as running it.
 _SETTINGS: Final = (
     "select set_config('role', %s, false), set_config('TimeZone', 'UTC', false),"
     " set_config('client_encoding', 'UTF8', false), set_config('statement_timeout', %s, false),"
