@@ -9,7 +9,7 @@ from bench.eventstore_sides import OURS
 from bench.figures import Figure
 from bench.store_bench import EVENTS_PER_STREAM, stream
 from bench.store_costs import costs
-from eventstore.import_events import import_events
+from eventstore.appending.import_events import import_events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -12,8 +12,8 @@ from eventsourcing.persistence import StoredEvent
 
 from bench.eventstore_sides import OURS, PAYLOAD, PEER, TENANT, Measured, peer_factory
 from bench.figures import Figure
+from eventstore.following.subscription import Subscription
 from eventstore.postgres import PostgresEventStore
-from eventstore.subscription import Subscription
 from eventstore.types import LEDGER_LANE, NO_STREAM, NewEvent, StreamAppend
 
 if TYPE_CHECKING:

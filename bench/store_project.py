@@ -15,8 +15,8 @@ from eventsourcing.postgres import PostgresTrackingRecorder
 
 from bench.eventstore_sides import OURS, PEER, peer_factory
 from bench.figures import Figure
+from eventstore.following.projector import Projector
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.rebuild.read_model import ReadModel
 from eventstore.rebuild.rebuild import rebuild
 from eventstore.store import EVERYTHING

@@ -12,9 +12,9 @@ from psycopg import AsyncConnection
 
 from eventstore.audit.verify import verify
 from eventstore.errors import WrongExpectedVersion
+from eventstore.following.projector import Projector
 from eventstore.migrate import migrate
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.types import LEDGER_LANE, NO_STREAM, Filter, NewEvent, StoredEvent, StreamAppend
 
 if TYPE_CHECKING:

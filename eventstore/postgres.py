@@ -5,19 +5,19 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
-from eventstore.answer import LedgerRequest
-from eventstore.appender import LedgerLetter, Pulse, PulseLetter
+from eventstore.appending.answer import LedgerRequest
+from eventstore.appending.appender import LedgerLetter, Pulse, PulseLetter
+from eventstore.appending.coalescer import Coalescer
+from eventstore.appending.sender import WireSender
 from eventstore.archive.cold_reader import ColdReader
 from eventstore.archive.whole_log import WholeLog
-from eventstore.coalescer import Coalescer
+from eventstore.following.wake_up import Announcer, Listener
 from eventstore.instants import position_at_or_before
 from eventstore.limits import check_append, check_pulse, size_bytes
 from eventstore.names import Names
 from eventstore.reader import Reader
-from eventstore.sender import WireSender
 from eventstore.store import EVERYTHING
 from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter, Page, Position
-from eventstore.wake_up import Announcer, Listener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest_asyncio
 
-from eventstore.failing import FailurePolicy, Retries
+from eventstore.following.failing import FailurePolicy, Retries
+from eventstore.following.projector import Projector
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.types import LEDGER_LANE, Filter
 
 if TYPE_CHECKING:

@@ -21,12 +21,12 @@ from google.rpc import error_details_pb2, status_pb2
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from eventstore.master_key import LocalMasterKey
+from eventstore.following.projection import ProjectionProgress
+from eventstore.following.projector import Projector
 from eventstore.postgres import PostgresEventStore
-from eventstore.projection import ProjectionProgress
-from eventstore.projector import Projector
+from eventstore.privacy.master_key import LocalMasterKey
+from eventstore.privacy.vault import Vault
 from eventstore.types import ANY_VERSION, Position
-from eventstore.vault import Vault
 from services.domain import identity
 from services.intake.__main__ import assemble
 from services.projections.catalogue import CatalogueProjection

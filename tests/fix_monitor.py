@@ -15,9 +15,9 @@ from directorybolt.event.v1 import pulse_events_pb2, submission_events_pb2, syst
 from directorybolt.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 from directorybolt.submitter.v1.submitter_service_pb2_grpc import SubmitterServiceStub
 
+from eventstore.following.projection import ProjectionProgress
+from eventstore.following.projector import Projector
 from eventstore.postgres import PostgresEventStore
-from eventstore.projection import ProjectionProgress
-from eventstore.projector import Projector
 from eventstore.types import ANY_VERSION, LEDGER_LANE, PULSE_LANE
 from services.domain import events, identity
 from services.domain.gap_rules import default_rules

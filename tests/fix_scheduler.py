@@ -16,8 +16,8 @@ from directorybolt.event.v1 import job_events_pb2, system_events_pb2
 from directorybolt.job.v1 import job_pb2
 
 from eventstore.errors import EventStoreError
+from eventstore.following.projector import Projector
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.types import ANY_VERSION, LEDGER_LANE, NO_STREAM, PULSE_LANE
 from services.domain import events, identity
 from services.domain.attempts import duration

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from eventstore.key_file import read_or_create_key
+from eventstore.privacy.key_file import read_or_create_key
 
 if TYPE_CHECKING:
     from pathlib import Path

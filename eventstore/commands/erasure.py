@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from eventstore.audit.seal_signer import public_key_of_text
-from eventstore.certificate import Certificate, UnreadableCertificate, of_text, to_text
 from eventstore.commands import session
 from eventstore.commands.vault import keyless_vault
-from eventstore.erasure import Certificates
-from eventstore.erasure_check import contradictions, defects
 from eventstore.postgres import PostgresEventStore
+from eventstore.privacy.certificate import Certificate, UnreadableCertificate, of_text, to_text
+from eventstore.privacy.erasure import Certificates
+from eventstore.privacy.erasure_check import contradictions, defects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from eventstore.appending.import_events import EVENTS_PER_CHUNK, Imported, ImportRefused, import_events
+from eventstore.appending.import_lines import count_lines, read_lines
 from eventstore.commands import session
-from eventstore.import_events import EVENTS_PER_CHUNK, Imported, ImportRefused, import_events
-from eventstore.import_lines import count_lines, read_lines
 
 if TYPE_CHECKING:
     from typing import TypeAlias

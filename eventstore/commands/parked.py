@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eventstore import parked as parked_events
 from eventstore.commands import session
 from eventstore.connections import PROJECT_ROLE, READ_ROLE, connect
+from eventstore.following import parked as parked_events
 from eventstore.types import LEDGER_LANE, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
-    from eventstore.parked import ParkedEvent
+    from eventstore.following.parked import ParkedEvent
 
 _which = (
     click.argument("name"),

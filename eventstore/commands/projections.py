@@ -9,14 +9,14 @@ import click
 
 from eventstore.commands import session
 from eventstore.connections import PROJECT_ROLE, READ_ROLE, connect
-from eventstore.resume import resume as resume_projection
-from eventstore.standing import State, duration
-from eventstore.why_behind import why_behind
+from eventstore.following.resume import resume as resume_projection
+from eventstore.following.standing import State, duration
+from eventstore.following.why_behind import why_behind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from eventstore.standing import Standing
+    from eventstore.following.standing import Standing
 
 
 @click.group(invoke_without_command=True)

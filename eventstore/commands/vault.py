@@ -9,12 +9,12 @@ from uuid import UUID
 
 import click
 
-from eventstore.certificate import UnreadableCertificate, of_text
 from eventstore.commands import session
-from eventstore.erasure import reconcile
-from eventstore.master_key import LocalMasterKey
 from eventstore.postgres import PostgresEventStore
-from eventstore.vault import Vault
+from eventstore.privacy.certificate import UnreadableCertificate, of_text
+from eventstore.privacy.erasure import reconcile
+from eventstore.privacy.master_key import LocalMasterKey
+from eventstore.privacy.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

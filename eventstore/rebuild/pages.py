@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eventstore.following.subscription import Subscription
 from eventstore.lanes import followed
-from eventstore.subscription import Subscription
 from eventstore.types import Page, Position
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from eventstore.projection import Projection
+    from eventstore.following.projection import Projection
     from eventstore.store import EventStore
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, LiteralString, Protocol, runtime_checkable
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from eventstore.projection import Projection
+from eventstore.following.projection import Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

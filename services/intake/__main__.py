@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from eventstore.erasure import Erasures
+from eventstore.privacy.erasure import Erasures
 from services.intake.callers_ledger import CallersLedger
 from services.intake.desk import Needs, keeper_of, set_up
 from services.intake.servicer import hosted

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from directorybolt.event.v1.profile_events_pb2 import Sealed
     from google.protobuf.message import Message
 
-    from eventstore.vault import Vault
+    from eventstore.privacy.vault import Vault
     from services.domain.job import Job
     from services.intake.names import Owned
     from services.runtime.ledger import Ledger

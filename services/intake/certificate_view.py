@@ -12,7 +12,7 @@ from services.domain.attempts import timestamp
 from services.intake import names
 
 if TYPE_CHECKING:
-    from eventstore.certificate import Certificate
+    from eventstore.privacy.certificate import Certificate
 
 
 def certificate_view(certificate: Certificate) -> erasure_pb2.ErasureCertificate:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from eventstore.vault import Vault
+    from eventstore.privacy.vault import Vault
     from services.domain.kinds import Package
     from services.runtime.ledger import Ledger
 

@@ -30,8 +30,8 @@ from services.projections.submissions import SubmissionReader
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from eventstore.erasure import Certificates, Erasures
-    from eventstore.vault import Vault
+    from eventstore.privacy.erasure import Certificates, Erasures
+    from eventstore.privacy.vault import Vault
     from services.intake.freshness import Covering
     from services.intake.names import Owned
     from services.projections.reading import Reads

@@ -28,10 +28,10 @@ from services.runtime.ledger import JOB, TRIES_MAX, Stream, Why, job_stream
 if TYPE_CHECKING:
     from directorybolt.intake.v1 import erasure_pb2
 
-    from eventstore.certificate import Certificate
-    from eventstore.erasure import Erasures
+    from eventstore.privacy.certificate import Certificate
+    from eventstore.privacy.erasure import Erasures
+    from eventstore.privacy.vault import Vault
     from eventstore.types import StoredEvent
-    from eventstore.vault import Vault
     from services.domain.job import Job
     from services.intake.customers import Customers
     from services.runtime.clock import Clock

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from eventstore.erasure import Certificates
-    from eventstore.vault import Vault
+    from eventstore.privacy.erasure import Certificates
+    from eventstore.privacy.vault import Vault
     from services.intake.erase import CustomerEraser
     from services.projections.erased_customers import ErasedCustomerReader
 

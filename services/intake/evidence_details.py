@@ -14,7 +14,7 @@ from services.intake.views import submission_view
 if TYPE_CHECKING:
     from directorybolt.job.v1 import job_pb2
 
-    from eventstore.vault import Vault
+    from eventstore.privacy.vault import Vault
     from services.domain.submission import Submission
 
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from directorybolt.event.v1 import profile_events_pb2
     from google.protobuf.message import Message
 
-    from eventstore.erasure import Certificates
+    from eventstore.privacy.erasure import Certificates
+    from eventstore.privacy.vault import Vault
     from eventstore.types import StoredEvent
-    from eventstore.vault import Vault
     from services.intake.api_keys import ApiKeys
     from services.intake.customers import Customers, Terms
     from services.intake.evidence_details import SubmissionPresenter

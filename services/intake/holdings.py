@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from eventstore.erasure import events_of
 from eventstore.lanes import lane_of
+from eventstore.privacy.erasure import events_of
 from services.domain import events
 from services.domain.sealed_facts import proofs_of
 from services.runtime.ledger import JOB, SUBMISSION, Aggregate

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from directorybolt.intake.v1 import customers_pb2
 
-    from eventstore.vault import Vault
+    from eventstore.privacy.vault import Vault
     from services.intake.customers import Customers
     from services.intake.names import Owned
     from services.runtime.ledger import Ledger

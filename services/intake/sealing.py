@@ -10,7 +10,7 @@ from directorybolt.event.v1 import profile_events_pb2
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from eventstore.vault import Vault
+    from eventstore.privacy.vault import Vault
 
 M = TypeVar("M", bound="Message")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
 
 from eventstore.beginning import beginning
-from eventstore.subscription import Subscription
+from eventstore.following.subscription import Subscription
 from eventstore.types import Filter, Position
 from services.domain import events
 from services.domain.errors import FieldViolation, PositionBeyondEnd, StreamNotFound

@@ -12,7 +12,7 @@ from directorybolt.submitter.v1 import submitter_service_pb2
 from grpc.aio import AioRpcError
 
 from eventstore.errors import StoreUnavailable
-from eventstore.why_behind import why_behind
+from eventstore.following.why_behind import why_behind
 from services.domain.errors import Trouble
 from services.monitor import health
 from services.projections.alerts import count_open
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from directorybolt.submitter.v1.submitter_service_pb2 import Worker
     from directorybolt.submitter.v1.submitter_service_pb2_grpc import SubmitterServiceStub
 
-    from eventstore.standing import Standing
+    from eventstore.following.standing import Standing
     from services.projections.partitions import Room
     from services.projections.reading import Reads
     from services.runtime.clock import Clock

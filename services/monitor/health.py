@@ -12,7 +12,7 @@ from directorybolt.event.v1 import system_events_pb2
 from directorybolt.monitor.v1 import monitor_service_pb2 as pb
 from directorybolt.submitter.v1 import submitter_service_pb2
 
-from eventstore.standing import State
+from eventstore.following.standing import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from directorybolt.scheduler.v1.scheduler_service_pb2 import Queue
     from directorybolt.submitter.v1.submitter_service_pb2 import Worker
 
-    from eventstore.standing import Standing
+    from eventstore.following.standing import Standing
     from services.projections.partitions import Room
 
 HEALTHY: Final = pb.HEALTH_STATE_HEALTHY

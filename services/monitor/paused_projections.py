@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from directorybolt.event.v1 import system_events_pb2 as facts
 
-from eventstore.why_behind import why_behind
+from eventstore.following.why_behind import why_behind
 from services.domain import identity
 from services.domain.attempts import timestamp
 from services.projections.alerts import open_alerts_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from uuid import UUID
 
-    from eventstore.standing import Pause, Standing
+    from eventstore.following.standing import Pause, Standing
     from services.monitor.alert_desk import AlertDesk
     from services.projections.reading import Reads
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from directorybolt.monitor.v1 import projections_pb2 as pb
 
+from eventstore.following.why_behind import why_behind
 from eventstore.rebuild.difference import ROWS_MAX
 from eventstore.rebuild.read_model import ReadModel
-from eventstore.why_behind import why_behind
 from services.domain.errors import ProjectionNotFound
 from services.monitor.projection_desk_views import difference_view, progress_view, projection_view, token_of
 from services.projections.rebuilding import difference, rebuilding

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 from directorybolt.monitor.v1 import projections_pb2 as pb
 
-from eventstore.standing import State
+from eventstore.following.standing import State
 from eventstore.types import Position
 from services.domain.attempts import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eventstore.following.standing import Standing
     from eventstore.rebuild.difference import Difference
     from eventstore.rebuild.progress import RebuildProgress
     from eventstore.rebuild.table_difference import RowDifference, TableDifference
-    from eventstore.standing import Standing
     from services.runtime.tokens import TokenSealer
 
 _STATES: Final[Mapping[State, pb.ProjectionState.ValueType]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
+from eventstore.following.partitions import by_lane
 from eventstore.lanes import followed
-from eventstore.partitions import by_lane
 from eventstore.types import LEDGER_LANE
 from services.projections.lane_heads import WITH_HEADS
 from services.runtime.coverage import Snapshot

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID, uuid4
 
-from eventstore.vault import SealBroken
+from eventstore.privacy.vault import SealBroken
 from services.domain.errors import ProofNotFound
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from eventstore.projector import Projector
+from eventstore.following.projector import Projector
 from services.domain import events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from eventstore.projection import Projection
+    from eventstore.following.projection import Projection
     from eventstore.store import EventStore
     from services.runtime.clock import Clock
 

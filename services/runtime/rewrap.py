@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eventstore.errors import EventStoreError
-from eventstore.rewrap import rewrap
+from eventstore.privacy.rewrap import rewrap
 from services.runtime.config import ConfigError, Environment, SealingConfig
 from services.runtime.sealing import master_keys_of
 

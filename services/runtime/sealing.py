@@ -6,15 +6,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from eventstore.audit.seal_signer import LocalSealSigner
-from eventstore.master_key import LocalMasterKey
-from eventstore.vault import Vault
+from eventstore.privacy.master_key import LocalMasterKey
+from eventstore.privacy.vault import Vault
 from services.runtime.config import ConfigError
 from services.runtime.master_key_kms import KmsMasterKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from eventstore.master_key import MasterKey
+    from eventstore.privacy.master_key import MasterKey
     from services.runtime.config import CertificateConfig, MasterKeyConfig, SealingConfig
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
-    from eventstore.projector import Projector
+    from eventstore.following.projector import Projector
     from eventstore.types import Position
     from services.runtime.config import Environment
 

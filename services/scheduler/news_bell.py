@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from eventstore.subscription import Subscription
+from eventstore.following.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventstore.projector import Projector
+    from eventstore.following.projector import Projector
     from eventstore.store import EventStore
     from eventstore.types import Position
     from services.runtime.loop import Loop

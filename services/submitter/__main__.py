@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
-    from eventstore.vault import Vault
+    from eventstore.privacy.vault import Vault
     from services.runtime.clock import Clock
     from services.runtime.config import Environment
 

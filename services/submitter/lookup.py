@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from directorybolt.directory.v1.directory_pb2 import Directory
     from directorybolt.event.v1 import profile_events_pb2
 
-    from eventstore.vault import Vault
+    from eventstore.privacy.vault import Vault
     from services.domain.submission import Submission
     from services.runtime.ledger import Ledger
 

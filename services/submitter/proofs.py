@@ -9,7 +9,7 @@ from directorybolt.event.v1 import profile_events_pb2
 from directorybolt.event.v1 import submission_events_pb2 as facts
 
 if TYPE_CHECKING:
-    from eventstore.vault import Vault
+    from eventstore.privacy.vault import Vault
     from services.runtime.evidence import EvidenceStore
     from services.submitter.attempt_result import AttemptResult
     from services.submitter.claiming import Claim

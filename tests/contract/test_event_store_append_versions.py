@@ -13,8 +13,8 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from eventstore.appending.import_events import import_events
 from eventstore.audit.verify_log import verify_log
-from eventstore.import_events import import_events
 from eventstore.lanes import lane_of
 from eventstore.migrate import migrate
 from eventstore.postgres import PostgresEventStore

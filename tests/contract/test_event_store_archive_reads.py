@@ -21,10 +21,10 @@ from eventstore.archive.partition_list import list_partitions
 from eventstore.archive.restore import Restorer
 from eventstore.audit.verify import verify
 from eventstore.connections import READ_ROLE, connect
+from eventstore.following.subscription import Subscription
 from eventstore.lanes import lane_of
 from eventstore.migrate import migrate
 from eventstore.postgres import PostgresEventStore
-from eventstore.subscription import Subscription
 from eventstore.types import Filter, NewEvent, Partitions, Position, StreamAppend
 from tests.fix_events import read_everything
 

@@ -11,12 +11,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore import parked
 from eventstore.connections import PROJECT_ROLE, connect
-from eventstore.consumer import Consumer
 from eventstore.errors import PassingTrouble
-from eventstore.failing import FailurePolicy, Retries
-from eventstore.partitions import Holding
+from eventstore.following import parked
+from eventstore.following.consumer import Consumer
+from eventstore.following.failing import FailurePolicy, Retries
+from eventstore.following.partitions import Holding
 from eventstore.types import Filter, Position
 from tests.fix_counting import counting_ledger, counting_url, run, select, until
 from tests.fix_events import append_to

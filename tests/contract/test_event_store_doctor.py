@@ -15,9 +15,9 @@ import pytest_asyncio
 from eventstore.archive.folder_storage import FolderStorage
 from eventstore.care.check import Severity
 from eventstore.care.examination import Reach, examine
-from eventstore.master_key import LocalMasterKey
 from eventstore.postgres import PostgresEventStore
-from eventstore.vault import Vault
+from eventstore.privacy.master_key import LocalMasterKey
+from eventstore.privacy.vault import Vault
 from services.projections.migration import migrate as migrate_services
 from tests.fix_events import OTHER_TENANT, TENANT, append_to, event
 

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from eventstore.__main__ import cli
 from eventstore.audit.seal_signer import LocalSealSigner
 from eventstore.audit.verify import verify
-from eventstore.certificate import UnreadableCertificate, of_text, to_text
-from eventstore.erasure import Certificates, Erasures, Touched, reconcile
-from eventstore.erasure_check import contradictions, defects
 from eventstore.errors import KeyDestroyed
-from eventstore.master_key import LocalMasterKey
 from eventstore.postgres import PostgresEventStore
+from eventstore.privacy.certificate import UnreadableCertificate, of_text, to_text
+from eventstore.privacy.erasure import Certificates, Erasures, Touched, reconcile
+from eventstore.privacy.erasure_check import contradictions, defects
+from eventstore.privacy.master_key import LocalMasterKey
+from eventstore.privacy.vault import Vault
 from eventstore.types import StreamAppend
-from eventstore.vault import Vault
 from tests.cloned_database import cloned_database
 from tests.fix_events import OTHER_TENANT, TENANT, event
 from tests.several_lanes import LANES, tenant_in
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from eventstore.certificate import Certificate
+    from eventstore.privacy.certificate import Certificate
     from eventstore.types import StoredEvent
     from stack.postgres import EmbeddedPostgres
 

@@ -8,10 +8,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from eventstore import parked, resume
 from eventstore.connections import PROJECT_ROLE, connect
 from eventstore.errors import EventsDeleted
-from eventstore.failing import FailurePolicy
+from eventstore.following import parked, resume
+from eventstore.following.failing import FailurePolicy
 from eventstore.store import EVERYTHING
 from eventstore.types import Filter, Page, Position
 from tests.fix_counting import (

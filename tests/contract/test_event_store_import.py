@@ -16,9 +16,9 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from eventstore.appending.import_events import Imported, ImportRefused, import_events
 from eventstore.audit.verify_log import verify_log
 from eventstore.errors import EventIdReused, InvalidAppend, StoreUnavailable, WrongExpectedVersion
-from eventstore.import_events import Imported, ImportRefused, import_events
 from eventstore.lanes import lane_of
 from eventstore.migrate import migrate
 from eventstore.postgres import PostgresEventStore

@@ -12,10 +12,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from eventstore.following.projector import Projector
 from eventstore.lanes import followed
 from eventstore.memory import MemoryEventStore
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.rebuild.read_model import ReadModel
 from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter
 from tests.fix_events import append_to, event, wall_time

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from eventstore.connections import connect
 from eventstore.errors import LeaseLost
-from eventstore.partitions import Holding
-from eventstore.projection import ProjectionProgress
+from eventstore.following.partitions import Holding
+from eventstore.following.projection import ProjectionProgress
 from eventstore.types import Filter, Partitions, Position, partition_of
 from tests.cloned_database import cloned_database
 from tests.fix_counting import (

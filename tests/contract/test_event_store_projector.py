@@ -14,10 +14,10 @@ import pytest_asyncio
 
 from eventstore.audit.verify import verify
 from eventstore.errors import LeaseLost
-from eventstore.partitions import Holding
+from eventstore.following.partitions import Holding
+from eventstore.following.projection import ProjectionProgress
+from eventstore.following.projector import Projector
 from eventstore.postgres import PostgresEventStore
-from eventstore.projection import ProjectionProgress
-from eventstore.projector import Projector
 from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter, Position
 from tests.fix_events import TENANT, append_to, event
 

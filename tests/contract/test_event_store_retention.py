@@ -19,9 +19,9 @@ from eventstore.archive.archiver import Archiver
 from eventstore.archive.folder_storage import FolderStorage
 from eventstore.audit.verify import verify
 from eventstore.audit.verify_log import verify_log
-from eventstore.erasure import events_of
 from eventstore.errors import EventsDeleted
 from eventstore.postgres import PostgresEventStore
+from eventstore.privacy.erasure import events_of
 from eventstore.types import PULSE_LANE, Filter, Position
 from tests.fix_events import TENANT, append_to, event, read_everything
 

@@ -15,12 +15,12 @@ import pytest_asyncio
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from eventstore.errors import StoreUnavailable
-from eventstore.master_key import LocalMasterKey
+from eventstore.following.projector import Projector
 from eventstore.migrate import load
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
+from eventstore.privacy.master_key import LocalMasterKey
+from eventstore.privacy.vault import Vault
 from eventstore.types import LEDGER_LANE, Filter
-from eventstore.vault import Vault
 from stack.postgres import EmbeddedPostgres
 from tests.fix_events import OTHER_TENANT, TENANT, append_to, event
 from tests.fix_postgres import postgres_binaries

@@ -10,10 +10,10 @@ from uuid import uuid4
 import pytest
 
 from eventstore.connections import READ_ROLE, connect
-from eventstore.failing import FailurePolicy, Retries
-from eventstore.projector import Projector
+from eventstore.following.failing import FailurePolicy, Retries
+from eventstore.following.projector import Projector
+from eventstore.following.why_behind import why_behind
 from eventstore.types import StreamAppend
-from eventstore.why_behind import why_behind
 from tests.fix_counting import Counting, counted, counting_ledger, counting_url, select, until
 from tests.fix_events import TENANT, event
 

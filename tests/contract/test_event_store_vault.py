@@ -12,8 +12,8 @@ import pytest_asyncio
 from cryptography.exceptions import InvalidTag
 
 from eventstore.errors import KeyDestroyed
-from eventstore.master_key import LocalMasterKey
-from eventstore.vault import SealBroken, Vault
+from eventstore.privacy.master_key import LocalMasterKey
+from eventstore.privacy.vault import SealBroken, Vault
 from tests.fix_events import OTHER_TENANT, TENANT
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 
 from eventstore.__main__ import cli
 from eventstore.connections import READ_ROLE, connect
-from eventstore.failing import FailurePolicy
-from eventstore.standing import Holder, Pause, Standing, State, duration
+from eventstore.following.failing import FailurePolicy
+from eventstore.following.standing import Holder, Pause, Standing, State, duration
+from eventstore.following.why_behind import why_behind
 from eventstore.types import PULSE_LANE
-from eventstore.why_behind import why_behind
 from tests.fix_counting import (
     Counting,
     counted,

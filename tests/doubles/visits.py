@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg import sql
 
+from eventstore.following.projector import Projector
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.rebuild.read_model import ReadModel
 from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter, Position
 from tests.fix_events import TENANT, append_to, event

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from eventstore.consumer import Consumer
+from eventstore.following.consumer import Consumer
 from eventstore.postgres import PostgresEventStore
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
-from eventstore.import_events import Imported, import_events
+from eventstore.appending.import_events import Imported, import_events
 from eventstore.types import NewEvent, StreamAppend
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
+from eventstore.following.projector import Projector
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.types import LEDGER_LANE, Filter
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+from eventstore.following.projection import ProjectionProgress
 from eventstore.postgres import PostgresEventStore
-from eventstore.projection import ProjectionProgress
 from tests.fix_counting import until
 from tests.fix_events import append_to
 

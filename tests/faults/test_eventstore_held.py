@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from eventstore.audit.verify import verify
+from eventstore.following.subscription import Subscription
 from eventstore.postgres import PostgresEventStore
-from eventstore.subscription import Subscription
 from eventstore.types import LEDGER_LANE, PULSE_LANE, NewEvent, StreamAppend
 from tests.fix_events import TENANT, append_to, event, read_everything
 

@@ -20,9 +20,9 @@ import pytest_asyncio
 from eventstore_load_writer import RECORD, read_journal
 
 from eventstore.care.examination import examine
+from eventstore.following.subscription import Subscription
 from eventstore.migrate import migrate
 from eventstore.postgres import PostgresEventStore
-from eventstore.subscription import Subscription
 from eventstore.types import LEDGER_LANE, Position
 from stack.postgres import EmbeddedPostgres
 from tests.fix_postgres import nobody_appends, postgres_binaries

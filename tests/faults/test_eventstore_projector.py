@@ -14,8 +14,8 @@ from uuid import uuid4
 import psycopg
 import pytest_asyncio
 
+from eventstore.following.projection import ProjectionProgress
 from eventstore.postgres import PostgresEventStore
-from eventstore.projection import ProjectionProgress
 from tests.fix_counting import select, until
 from tests.fix_events import append_to
 

@@ -13,9 +13,9 @@ import pytest
 
 from eventstore.audit.verify import verify
 from eventstore.care.examination import examine
+from eventstore.following.projector import Projector
 from eventstore.migrate import migrate
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.types import LEDGER_LANE, Filter, Position
 from stack.postgres import EmbeddedPostgres
 from tests.fix_events import TENANT, append_to, event, read_everything

@@ -19,13 +19,13 @@ from psycopg import sql
 
 from eventstore.audit.seal_signer import LocalSealSigner
 from eventstore.audit.verify import verify
-from eventstore.certificate import Certificate
-from eventstore.erasure import Certificates
-from eventstore.erasure_check import contradictions, defects
 from eventstore.errors import KeyDestroyed
-from eventstore.master_key import LocalMasterKey
+from eventstore.privacy.certificate import Certificate
+from eventstore.privacy.erasure import Certificates
+from eventstore.privacy.erasure_check import contradictions, defects
+from eventstore.privacy.master_key import LocalMasterKey
+from eventstore.privacy.vault import Vault
 from eventstore.types import Position
-from eventstore.vault import Vault
 from services.domain import events
 from services.intake.sealing import seal, unseal
 from services.runtime.ledger import Stream

@@ -12,9 +12,9 @@ import pytest
 from cryptography.exceptions import InvalidTag
 
 from eventstore.errors import KeyDestroyed, MasterKeyMissing, MasterKeyUnavailable
-from eventstore.master_key import LocalMasterKey
-from eventstore.rewrap import KEYS_PER_PAGE, rewrap
-from eventstore.vault import Vault
+from eventstore.privacy.master_key import LocalMasterKey
+from eventstore.privacy.rewrap import KEYS_PER_PAGE, rewrap
+from eventstore.privacy.vault import Vault
 from services.runtime.config import ConfigError, Environment, SealingConfig
 from services.runtime.master_key_kms import KmsMasterKey
 from services.runtime.rewrap import rewrap_all
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_kms import KMSClient
 
-    from eventstore.master_key import MasterKey
-    from eventstore.vault import Sealed
+    from eventstore.privacy.master_key import MasterKey
+    from eventstore.privacy.vault import Sealed
 
 __all__ = ["kms", "kms_environment"]
 pytest_plugins = ["tests.fix_postgres"]

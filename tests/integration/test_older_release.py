@@ -16,9 +16,9 @@ from directorybolt.event.v1 import submission_events_pb2
 from directorybolt.intake.v1 import jobs_pb2
 from directorybolt.job.v1 import job_pb2
 
-from eventstore.master_key import LocalMasterKey
 from eventstore.postgres import PostgresEventStore
-from eventstore.vault import Vault
+from eventstore.privacy.master_key import LocalMasterKey
+from eventstore.privacy.vault import Vault
 from services.runtime.evidence import FileEvidence
 from tests.cloned_database import cloned_database
 from tests.doubles.older_release import RELEASE

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 from psycopg.conninfo import conninfo_to_dict
 
+from eventstore.following.projector import Projector
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.types import Position
 from services.projections.__main__ import cli
 from services.projections.registry import registered

@@ -14,8 +14,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+from eventstore.following.projector import Projector
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.rebuild.difference import compare
 from eventstore.rebuild.read_model import ReadModel
 from eventstore.rebuild.rebuild import rebuild

@@ -12,8 +12,8 @@ import pytest_asyncio
 from psycopg.conninfo import make_conninfo
 
 import eventstore.migrate
+from eventstore.following.projector import Projector
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.rebuild.as_of import read_model_as_of
 from eventstore.rebuild.difference import compare
 from eventstore.rebuild.read_model import ReadModel

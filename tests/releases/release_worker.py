@@ -18,7 +18,6 @@ from uuid import UUID, uuid5
 from eventstore.errors import WrongExpectedVersion
 from eventstore.migrate import migrate
 from eventstore.postgres import PostgresEventStore
-from eventstore.projector import Projector
 from eventstore.types import LEDGER_LANE, Filter, NewEvent, Position, StreamAppend, new_event_id
 
 if TYPE_CHECKING:
@@ -60,6 +59,14 @@ class Counted:
         await connection.execute("truncate public.counted")
 
 
+def either(now: str, before: str) -> Any:
+    """Return a module by the name that it has in the package at hand."""
+    try:
+        return importlib.import_module(now)
+    except ImportError:
+        return importlib.import_module(before)
+
+
 async def write(url: str, count: int) -> None:
     """Append to a few streams that others append to as well, by exact version and by any."""
     left = count or sys.maxsize
@@ -89,8 +96,9 @@ async def write(url: str, count: int) -> None:
 
 async def project(url: str, until: int) -> None:
     """Project up to a position."""
+    module = either("eventstore.following.projector", "eventstore.projector")
     async with PostgresEventStore.open(url) as store:
-        projector = Projector(store, url, Counted())
+        projector = module.Projector(store, url, Counted())
         async with projector.running():
             await projector.wait_until(Position(LEDGER_LANE, until), 30)
 
@@ -107,10 +115,7 @@ async def read(url: str) -> None:
 
 async def verify(url: str) -> None:
     """Print what the chain says."""
-    try:
-        module = importlib.import_module("eventstore.audit.verify")
-    except ImportError:
-        module = importlib.import_module("eventstore.verify")
+    module = either("eventstore.audit.verify", "eventstore.verify")
     async with PostgresEventStore.open(url) as store:
         found = await module.verify(store)
         say(found.events_count, found.defect)

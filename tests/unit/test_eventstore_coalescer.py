@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore.coalescer import BYTES_PER_BATCH_MAX, REQUESTS_PER_BATCH_MAX, Coalescer
+from eventstore.appending.coalescer import BYTES_PER_BATCH_MAX, REQUESTS_PER_BATCH_MAX, Coalescer
 from eventstore.errors import AppendQueueFull, InvalidAppend, StoreUnavailable
 from eventstore.line import ConnectionLost
 

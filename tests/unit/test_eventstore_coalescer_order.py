@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.coalescer import REQUESTS_BESIDE_MIN, Coalescer
+from eventstore.appending.coalescer import REQUESTS_BESIDE_MIN, Coalescer
 from eventstore.errors import InvalidAppend, StoreUnavailable
 from eventstore.line import ConnectionLost
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
+from eventstore.following.subscription import HoleInLog, Subscription
 from eventstore.memory import MemoryEventStore
 from eventstore.store import EVERYTHING
-from eventstore.subscription import HoleInLog, Subscription
 from eventstore.types import LEDGER_LANE, PULSE_LANE, Filter, Page, Position, StreamAppend
 from tests.fix_events import TENANT, append_to, event, wall_time
 

@@ -13,7 +13,7 @@ from tests.doubles.manual_clock import ManualClock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventstore.projector import Projector
+    from eventstore.following.projector import Projector
 
 
 class BreakingProjector:

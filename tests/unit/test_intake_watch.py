@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from directorybolt.intake.v1 import jobs_pb2
     from google.protobuf.message import Message
 
-    from eventstore.vault import Vault
+    from eventstore.privacy.vault import Vault
     from services.runtime.ledger import Stream
 
     Script = Sequence[tuple[Stream, Message]]

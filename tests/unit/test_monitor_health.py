@@ -14,7 +14,7 @@ from directorybolt.submitter.v1 import submitter_service_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.standing import Holder, Pause, Standing, State
+from eventstore.following.standing import Holder, Pause, Standing, State
 from services.domain.attempts import duration
 from services.monitor import health
 from services.monitor.health import DEGRADED, HEALTHY, UNHEALTHY

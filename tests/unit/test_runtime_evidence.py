@@ -12,7 +12,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from eventstore.vault import SealBroken
+from eventstore.privacy.vault import SealBroken
 from services.domain.errors import ProofNotFound
 from services.runtime.evidence import FileEvidence
 

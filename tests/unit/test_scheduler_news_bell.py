@@ -14,7 +14,7 @@ from tests.fix_events import append_to, wall_time
 from tests.several_lanes import LANES, tenant_in
 
 if TYPE_CHECKING:
-    from eventstore.projector import Projector
+    from eventstore.following.projector import Projector
 
 
 class SlowModel:

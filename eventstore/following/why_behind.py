@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.rows import class_row
 
-from eventstore.partitions import by_lane
-from eventstore.standing import Holder, Pause, Standing, State
+from eventstore.following.partitions import by_lane
+from eventstore.following.standing import Holder, Pause, Standing, State
 from eventstore.types import LEDGER_LANE
 
 if TYPE_CHECKING:

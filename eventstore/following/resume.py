@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg.rows import class_row
 
-from eventstore.standing import Pause
+from eventstore.following.standing import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

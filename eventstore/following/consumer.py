@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from eventstore.applying import Applier
 from eventstore.connections import backoff
 from eventstore.errors import LeaseLost
-from eventstore.failing import TROUBLE, FailurePolicy, Retries, sentence
-from eventstore.following import LEASE_SECONDS, POLL_SECONDS, Follower, Plan, Stopped
-from eventstore.parked import ParkedEvents
+from eventstore.following.applying import Applier
+from eventstore.following.failing import TROUBLE, FailurePolicy, Retries, sentence
+from eventstore.following.parked import ParkedEvents
+from eventstore.following.shared_loop import LEASE_SECONDS, POLL_SECONDS, Follower, Plan, Stopped
 from eventstore.store import EVERYTHING
 from eventstore.types import LEDGER_LANE, Filter
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from eventstore.partitions import Holding
+    from eventstore.following.partitions import Holding
+    from eventstore.following.subscription import Subscription
     from eventstore.store import EventStore
-    from eventstore.subscription import Subscription
     from eventstore.types import Page, Position, StoredEvent
 
 _log = logging.getLogger(__name__)

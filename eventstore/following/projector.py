@@ -10,14 +10,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from eventstore.applying import Applier
 from eventstore.connections import connect
-from eventstore.failing import FailurePolicy, Retries
-from eventstore.following import LEASE_SECONDS, POLL_SECONDS, Follower, Plan
-from eventstore.parked import ParkedEvents
-from eventstore.projection import forget
+from eventstore.following.applying import Applier
+from eventstore.following.failing import FailurePolicy, Retries
+from eventstore.following.parked import ParkedEvents
+from eventstore.following.projection import forget
+from eventstore.following.shared_loop import LEASE_SECONDS, POLL_SECONDS, Follower, Plan
+from eventstore.following.subscription import EVENTS_PER_PAGE_MAX
 from eventstore.rebuild.rebuildable import conninfo_of_rows
-from eventstore.subscription import EVENTS_PER_PAGE_MAX
 from eventstore.types import Position
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from eventstore.partitions import Holding
-    from eventstore.projection import Projection
+    from eventstore.following.partitions import Holding
+    from eventstore.following.projection import Projection
+    from eventstore.following.subscription import Subscription
     from eventstore.store import EventStore
-    from eventstore.subscription import Subscription
     from eventstore.types import Page, StoredEvent
 
 #: A page that takes longer is followed by a smaller one.

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from eventstore.certificate import UnreadableCertificate
+from eventstore.privacy.certificate import UnreadableCertificate
 from eventstore.types import Position
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
 
-    from eventstore.certificate import Certificate
-    from eventstore.erasure import Certificates
+    from eventstore.privacy.certificate import Certificate
+    from eventstore.privacy.erasure import Certificates
+    from eventstore.privacy.vault import Vault
     from eventstore.store import EventStore
     from eventstore.types import StoredEvent
-    from eventstore.vault import Vault
 
 
 def defects(certificate: Certificate, public_key: bytes) -> Iterator[str]:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, LiteralString
 import psycopg
 from psycopg.rows import tuple_row
 
+from eventstore.appending.copy_rows import encode_rows
 from eventstore.connections import APPEND_ROLE, backoff
-from eventstore.copy_rows import encode_rows
 from eventstore.errors import (
     EventIdReused,
     EventStoreError,

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from eventstore.errors import KeyDestroyed
 from eventstore.line import Lines
-from eventstore.master_key import choose, key_context
+from eventstore.privacy.master_key import choose, key_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from eventstore.master_key import MasterKey
+    from eventstore.privacy.master_key import MasterKey
 
     Row: TypeAlias = tuple[Any, ...]
     T = TypeVar("T")

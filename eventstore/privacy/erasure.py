@@ -13,11 +13,11 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.beginning import beginning
-from eventstore.certificate import Certificate, statement
 from eventstore.connections import READ_ROLE
 from eventstore.line import Lines
+from eventstore.privacy.certificate import Certificate, statement
+from eventstore.privacy.vault import PATIENCE_SECONDS, VAULT_ROLE
 from eventstore.types import Filter, Position
-from eventstore.vault import PATIENCE_SECONDS, VAULT_ROLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from eventstore.audit.seal_signer import SealSigner
+    from eventstore.privacy.vault import Destroyed, Vault
     from eventstore.store import EventStore
     from eventstore.types import StoredEvent
-    from eventstore.vault import Destroyed, Vault
 
     Row: TypeAlias = tuple[Any, ...]
 

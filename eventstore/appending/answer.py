@@ -6,7 +6,7 @@ import struct
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from eventstore.arrays import read_bigints, read_integers, read_smallints
+from eventstore.appending.arrays import read_bigints, read_integers, read_smallints
 from eventstore.errors import EventIdReused, InvalidAppend, WrongExpectedVersion
 from eventstore.types import Appended, Position
 

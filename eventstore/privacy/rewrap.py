@@ -10,8 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventstore.line import Lines
-from eventstore.master_key import choose, key_context
-from eventstore.vault import PATIENCE_SECONDS, VAULT_ROLE
+from eventstore.privacy.master_key import choose, key_context
+from eventstore.privacy.vault import PATIENCE_SECONDS, VAULT_ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from eventstore.master_key import MasterKey
+    from eventstore.privacy.master_key import MasterKey
 
     Row: TypeAlias = tuple[Any, ...]
 

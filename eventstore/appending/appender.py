@@ -11,8 +11,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from eventstore.answer import read_answer, read_lone_answer
-from eventstore.arrays import ByteaArray, IntegerArray, SmallintArray, TextArray, UuidArray
+from eventstore.appending.answer import read_answer, read_lone_answer
+from eventstore.appending.arrays import ByteaArray, IntegerArray, SmallintArray, TextArray, UuidArray
 from eventstore.types import PULSE_LANE, Appended, Position
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from psycopg.pq.abc import PGresult
 
-    from eventstore.answer import LedgerRequest
+    from eventstore.appending.answer import LedgerRequest
+    from eventstore.appending.sender import Call
     from eventstore.names import Names
-    from eventstore.sender import Call
     from eventstore.types import NewEvent, StreamAppend
 
 _PREPARE_ONE: LiteralString = (

@@ -21,13 +21,13 @@ import psycopg
 
 from eventstore.connections import backoff, connect
 from eventstore.errors import EventStoreError, HoleInLog, LeaseLost
-from eventstore.failing import TROUBLE, FailurePolicy, Retries, sentence
+from eventstore.following.failing import TROUBLE, FailurePolicy, Retries, sentence
+from eventstore.following.partitions import PARTITIONS_MAX, Failure, Holding
+from eventstore.following.projection import ProjectionProgress
+from eventstore.following.resume import paused
+from eventstore.following.subscription import EVENTS_PER_PAGE_MAX, Subscription
 from eventstore.lanes import followed
-from eventstore.partitions import PARTITIONS_MAX, Failure, Holding
-from eventstore.projection import ProjectionProgress
-from eventstore.resume import paused
 from eventstore.store import EVERYTHING
-from eventstore.subscription import EVENTS_PER_PAGE_MAX, Subscription
 from eventstore.types import LEDGER_LANE, Filter, Position
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from eventstore.applying import Applier
+    from eventstore.following.applying import Applier
     from eventstore.store import EventStore
     from eventstore.types import StoredEvent
 

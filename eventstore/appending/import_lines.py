@@ -8,8 +8,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
+from eventstore.appending.import_events import ImportRefused
 from eventstore.errors import InvalidAppend
-from eventstore.import_events import ImportRefused
 from eventstore.types import ANY_VERSION, NO_STREAM, NewEvent, StreamAppend
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eventstore.connections import READ_ROLE, backoff
+from eventstore.following.partitions import by_lane
 from eventstore.line import ConnectionLost, Line
-from eventstore.partitions import by_lane
 from eventstore.types import partition_of
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from eventstore.connections import backoff
 from eventstore.errors import UnknownEvent
-from eventstore.failing import NO_FAULT, FailurePolicy, sentence
-from eventstore.partitions import Failure
+from eventstore.following.failing import NO_FAULT, FailurePolicy, sentence
+from eventstore.following.partitions import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from eventstore.failing import Retries
-    from eventstore.parked import ParkedEvent, ParkedEvents
-    from eventstore.partitions import Holding
-    from eventstore.subscription import Subscription
+    from eventstore.following.failing import Retries
+    from eventstore.following.parked import ParkedEvent, ParkedEvents
+    from eventstore.following.partitions import Holding
+    from eventstore.following.subscription import Subscription
     from eventstore.types import Page, Position, StoredEvent
 
 _log = logging.getLogger(__name__)

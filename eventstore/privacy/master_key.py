@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from eventstore.errors import MasterKeyMissing
-from eventstore.key_file import read_or_create_key
+from eventstore.privacy.key_file import read_or_create_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
