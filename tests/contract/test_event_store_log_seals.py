@@ -385,7 +385,7 @@ def test_the_signed_bytes_are_those_of_the_first_release() -> None:
     assert to_text(seal) == GOLDEN + "\n"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"log_id": 1}', os.urandom(8).hex()])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"log_id": 1}', "5eal" * 4])
 def test_what_is_no_seal_cannot_be_read(text: str) -> None:
     with pytest.raises(UnreadableLogSeal):
         of_text(text)
