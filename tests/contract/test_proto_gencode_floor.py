@@ -28,7 +28,7 @@ def _floor(package: str) -> tuple[int, ...]:
 
 def test_there_is_generated_code() -> None:
     assert len(GENERATED) >= 10
-    assert len(GENERATED_GRPC) == 4
+    assert len(GENERATED_GRPC) == 5
 
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.stem)
