@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 PROGRAM_SECONDS_MAX = 150.0
 
@@ -65,3 +69,16 @@ async def succeeded(
     ended = await run(*words, text=text, where=where, environment=environment)
     assert ended.code == 0, f"{words[0]} ended with {ended.code}: {ended.errors or ended.output}"
     return ended
+
+
+def program(name: str) -> str:
+    """Return the path of a program of the environment; skips where the platform has none."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if found is None:
+        pytest.skip(f"there is no {name} for this platform")
+    return found
+
+
+async def grpcurl(*words: str) -> Ended:
+    """Run grpcurl in clear text."""
+    return await succeeded(program("grpcurl"), "-plaintext", "-max-time", "120", *words)

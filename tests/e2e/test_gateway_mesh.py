@@ -12,6 +12,7 @@ from eventstore.audit.verify import verify
 from sandbox.catalogue import expected
 from stack.mesh import Mesh, MeshOptions
 from tests.doubles.running_job import orders_for
+from tests.e2e.programs import grpcurl
 from tests.fix_mesh import GIVEN, QUICK
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ async def test_a_mesh_appends_through_its_gateway_and_outlives_it(tmp_path: Path
     async with Mesh(options) as mesh, orders_for(mesh) as orders:
         first = await orders.finished(await orders.place("plain"))
         assert first["plain"].state == job_pb2.SUBMISSION_STATE_LISTED
+        listed = await grpcurl(mesh.addresses["gateway"], "list", "directorybolt.gateway.v1.AppendService")
+        assert listed.output.split() == ["directorybolt.gateway.v1.AppendService.Append"]
         # The ledger's connection and the pulses': the gateway's, and nobody else's.
         assert await appenders(mesh) == 2
 
