@@ -187,7 +187,9 @@ async def test_a_long_reader_delays_the_detach_and_appends_no_longer_than_the_lo
         assert (await (await connection.execute("select count(*) from es.archive")).fetchone()) == (1,)
 
     log = await read_everything(ledger)
-    assert await archive_all(ledger, database_url, FolderStorage(folder)) == 2
+    due = len(await archiver.due(NOW))
+    assert due >= 2
+    assert await archive_all(ledger, database_url, FolderStorage(folder)) == due
     await check_whole(ledger, log)
 
 
