@@ -48,6 +48,8 @@ def _read(number: int, line: bytes) -> StreamAppend:
         return _append(_fields(json.loads(line)))
     except (ValueError, TypeError, AttributeError) as error:
         raise ImportRefused(number, InvalidAppend(str(error))) from None
+    except RecursionError:
+        raise ImportRefused(number, InvalidAppend("nested too deep")) from None
 
 
 def _fields(found: Any) -> Mapping[str, Any]:

@@ -319,6 +319,7 @@ async def test_the_command_imports_a_file_and_twice_is_once(
 BAD_LINES: Final = {
     "{": "Expecting property name",
     "[]": "a JSON object",
+    "[" * 100_000: "nested too deep",
     "{}": "category, event_id, event_type, payload, stream_id, tenant missing",
     line(append_to(), stream_id="7"): "stream_id is not a UUID",
     line(append_to(), payload="?"): "payload is not base64",
